@@ -1,0 +1,280 @@
+"""The command line: arguments in, one table or one JSON document out (contracts: DESIGN section 4).
+
+Exit code 0 on success, 2 on bad input with one line on standard error, 1 on an internal failure or a failed check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .errors import ExplorerError
+
+if TYPE_CHECKING:
+    from .check import CheckReport
+    from .metrics import Metrics
+    from .models import LoadedModel
+    from .patching import PatchReport
+
+_ROWS_SHOWN = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except ExplorerError as err:
+        return _complain(" ".join(str(err).split()), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as err:
+        if os.environ.get("IVCORE_TRACEBACK"):
+            traceback.print_exc()
+        reason = " ".join(f"{type(err).__name__}: {err}".split())
+        return _complain(f"internal failure, please report it: {reason} (IVCORE_TRACEBACK=1 shows where)", 1)
+    return code
+
+
+def _models(options: argparse.Namespace) -> int:
+    from .models import list_models
+
+    rows = [
+        {
+            "name": entry.name,
+            "group": entry.group,
+            "stage": entry.stage,
+            "label": entry.label,
+            "bundled": entry.bundled,
+            "present": entry.path.is_dir() if entry.path else None,
+        }
+        for entry in list_models()
+    ]
+    lines = [f"{row['name']:34} {row['label']}{'' if row['present'] is not False else '  (missing)'}" for row in rows]
+    _show(options, {"models": rows}, [*lines, "Any local folder in Hugging Face format and any hub id works too."])
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .check import check_model
+
+    model, load_seconds = _load(options)
+    report = check_model(model)
+    _show(options, _check_document(model, report, load_seconds), _check_lines(model, report))
+    return 0 if report.passed else 1
+
+
+def _patch(options: argparse.Namespace) -> int:
+    from .patching import layer_sets, patch
+    from .prompts import build_answer, build_prompt
+
+    model, load_seconds = _load(options)
+    prompt = build_prompt(
+        model.tokenizer,
+        options.instruction,
+        options.query,
+        filler=options.filler,
+        t_inst=options.t_inst,
+        position=options.position,
+        chat=options.chat,
+    )
+    answer = None if options.answer is None else build_answer(model.tokenizer, prompt, options.answer)
+    sets = options.layers if options.layers else layer_sets(model.n_layers, options.depth)
+    report = patch(model, prompt, answer, sets)
+    _show(options, _patch_document(model, report, load_seconds), _patch_lines(model, report, bool(options.layers)))
+    return 0
+
+
+def _load(options: argparse.Namespace) -> tuple[LoadedModel, float]:
+    """The model that the options name, and the seconds it took."""
+    import torch
+
+    from .models import load_model
+
+    torch.manual_seed(options.seed)
+    start = time.perf_counter()
+    model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    return model, time.perf_counter() - start
+
+
+def _model_document(model: LoadedModel) -> dict[str, Any]:
+    return {
+        "ref": model.ref,
+        "revision": model.revision,
+        "family": model.family,
+        "n_layers": model.n_layers,
+        "device": model.device,
+        "dtype": model.dtype,
+        "fingerprint": model.fingerprint,
+    }
+
+
+def _check_document(model: LoadedModel, report: CheckReport, load_seconds: float) -> dict[str, Any]:
+    items = [
+        {
+            "name": item.name,
+            "passed": item.passed,
+            "value": item.value if math.isfinite(item.value) else None,
+            "tolerance": item.tolerance,
+            "explanation": item.explanation,
+        }
+        for item in report.items
+    ]
+    seconds = {"load": load_seconds, "check": report.seconds}
+    return {"model": _model_document(model), "passed": report.passed, "items": items, "seconds": seconds}
+
+
+def _patch_document(model: LoadedModel, report: PatchReport, load_seconds: float) -> dict[str, Any]:
+    prompt, answer = report.prompt, report.answer
+    return {
+        "model": _model_document(model),
+        "prompt": {
+            "ids_full": prompt.ids_full,
+            "tokens_full": prompt.tokens_full,
+            "t_inst": prompt.t_inst,
+            "t_last": prompt.t_last,
+            "ids_target": prompt.ids_target,
+            "tokens_target": prompt.tokens_target,
+            "patch_position": prompt.patch_position,
+            "warnings": (*prompt.warnings, *answer.warnings),
+        },
+        "answer": {"text": answer.text, "id": answer.id, "token": answer.token, "n_tokens": answer.n_tokens},
+        "baseline": {"full": _metrics(report.full.metrics), "target": _metrics(report.target.metrics)},
+        "patched": [{"layers": row.layers, **_metrics(row.metrics)} for row in report.patched],
+        "seconds": {"load": load_seconds, "sweep": report.seconds},
+    }
+
+
+def _metrics(metrics: Metrics) -> dict[str, float]:
+    return {"rank": metrics.rank, "rr": metrics.rr, "logit": metrics.logit, "logprob": metrics.logprob}
+
+
+def _check_lines(model: LoadedModel, report: CheckReport) -> list[str]:
+    rows = [f"{'ok    ' if i.passed else 'FAILED'} {i.name:20} {i.value:9.2e}  {i.explanation}" for i in report.items]
+    verdict = "passed" if report.passed else "FAILED: do not trust numbers of this model"
+    return [*rows, f"{model.ref}: self-check {verdict} in {report.seconds:.1f} s ({model.device}, {model.dtype})"]
+
+
+def _patch_lines(model: LoadedModel, report: PatchReport, as_given: bool) -> list[str]:
+    from .metrics import recovery
+
+    prompt, answer = report.prompt, report.answer
+    rows = list(report.patched)
+    if not as_given:
+        rows.sort(key=lambda row: (-row.metrics.rr, -row.metrics.logit))
+
+    def line(name: str, m: Metrics, share: float | None) -> str:
+        shown = "" if share is None else f"{share:9.1%}"
+        return f"{name:16} {m.rank:7d} {m.rr:8.4f} {m.logit:9.3f} {m.logprob:9.3f} {shown}"
+
+    target, full = report.target.metrics, report.full.metrics
+    lines = [
+        f"{model.ref}: {model.family}, {model.n_layers} layers, {model.device}, {model.dtype}",
+        f"source  {_marked(prompt.tokens_full, prompt.t_inst)}",
+        f"target  {_marked(prompt.tokens_target, prompt.patch_position)}",
+        f"answer  {answer.token!r}",
+        *(f"note    {warning}" for warning in (*prompt.warnings, *answer.warnings)),
+        f"{'':16} {'rank':>7} {'RR':>8} {'logit':>9} {'logprob':>9} {'recovery':>9}",
+        line("full prompt", full, None),
+        line("target alone", target, None),
+        *(
+            line(",".join(map(str, row.layers)), row.metrics, recovery(row.metrics, target, full, "rr"))
+            for row in rows[:_ROWS_SHOWN]
+        ),
+    ]
+    if len(rows) > _ROWS_SHOWN:
+        lines.append(f"... and {len(rows) - _ROWS_SHOWN} more sets; --json lists them all")
+    return lines
+
+
+def _marked(tokens: Sequence[str], position: int) -> str:
+    """Tokens between bars, on one line, with the one at ``position`` in brackets."""
+    shown = [repr(token)[1:-1] for token in tokens]
+    shown[position] = f"[{shown[position]}]"
+    return "|".join(shown)
+
+
+def _show(options: argparse.Namespace, document: dict[str, Any], lines: Sequence[str]) -> None:
+    if options.json:
+        print(json.dumps(document, allow_nan=False))
+        return
+    text = "\n".join(lines)
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"ivcore: {message}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_complain(f"{message} (see '{self.prog} --help')", 2))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="python -m ivcore", description="Where a language model keeps an instruction.", allow_abbrev=False
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    _add_verb(verbs, "models", _models, "list the models that are offered by name")
+    _add_model(_add_verb(verbs, "check", _check, "prove that a model is measured rightly"))
+    verb = _add_verb(verbs, "patch", _patch, "write the instruction vector into the query and measure the answer")
+    _add_model(verb)
+    verb.add_argument("--instruction", required=True, metavar="TEXT")
+    verb.add_argument(
+        "--query", required=True, metavar="TEXT", help="the whole query, such as 'Adjective: big. Answer:'"
+    )
+    verb.add_argument("--answer", metavar="TEXT", help="default: the model's own best token on the full prompt")
+    which = verb.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--layers",
+        action="append",
+        type=_layers,
+        metavar="L,L",
+        help="layers patched at once; give it again for more sets",
+    )
+    which.add_argument("--depth", type=int, choices=(1, 2, 3), help="all sets of up to this many layers")
+    verb.add_argument("--filler", default="bos", metavar="bos|TEXT", help="what stands where the instruction stood")
+    verb.add_argument("--t-inst", type=int, metavar="N", help="read the source at this position of the full prompt")
+    verb.add_argument("--position", type=int, metavar="N", help="patch this position of the target prompt")
+    verb.add_argument("--chat", action="store_true", help="use the tokenizer's chat template")
+    return parser
+
+
+def _add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+    verb.add_argument("--json", action="store_true", help="print one JSON document")
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _add_model(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--model", required=True, help="a name that 'models' lists, a local folder, or a hub id")
+    verb.add_argument("--revision", help="branch, tag or commit on the hub")
+    verb.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    verb.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"))
+    verb.add_argument("--seed", type=int, default=0, help="patching and checking draw nothing at random from it")
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 3,7") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""The self-check: is this model measured rightly?  Its verdict is shown beside every number (DESIGN section 4).
+
+1. ``logits``: the network's steps give the logits of plain transformers.
+2. ``attention_rows``: rows of the model's attention sum to 1 and see nothing ahead.
+3. ``attention_patterns``: the network's patterns are the model's.
+4. ``own_residual``: a patch with the target's own residual changes nothing.
+5. ``nnsight_patch``: the shared-prefix pass equals single patches written with nnsight.
+6. ``batch``: several samples at once equal each alone.
+
+Differences of logits are given in standard deviations of the model's own logits, so that one tolerance suits all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .activations import attention_patterns, patched_logits, residuals
+from .models import LoadedModel, causal_mask
+from .patching import final_residuals
+
+__all__ = ["CheckItem", "CheckReport", "check_model"]
+
+_N_TOKENS = 12
+_BUDGET = 2**28
+
+
+@dataclass(frozen=True)
+class CheckItem:
+    """One property, how far the model is from it, and how far it may be."""
+
+    name: str
+    passed: bool
+    value: float
+    """Largest difference found; not a number where the model itself gives none."""
+    tolerance: float
+    explanation: str
+    """What was compared, in which unit, and why the tolerance is what it is."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The verdict on one model."""
+
+    passed: bool
+    items: tuple[CheckItem, ...]
+    seconds: float
+    fingerprint: str
+    """Of the model that was checked."""
+
+
+@dataclass(frozen=True)
+class _Tolerance:
+    """What rounding may do in one dtype."""
+
+    logits: float
+    """In standard deviations of the logits."""
+    attention: float
+    """In attention weights, which lie between 0 and 1."""
+    reason: str
+
+
+_TOLERANCES = {
+    "float64": _Tolerance(
+        1e-5, 1e-5, "transformers computes norms and attention weights in single precision even here"
+    ),
+    "float32": _Tolerance(1e-3, 1e-4, "sums in another order, and rounding that grows from layer to layer"),
+    "bfloat16": _Tolerance(0.5, 0.1, "bfloat16 keeps 8 bits, and each layer rounds again"),
+}
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Prompts of random tokens, the same for every run, that agree in their first three."""
+
+    ids: Tensor
+    """Tensor of shape (3, n_tokens)."""
+    vectors: Tensor
+    """Residuals of another prompt: tensor of shape (n_layers, d_model)."""
+    scale: float
+    """Standard deviation of the model's logits on the first prompt."""
+
+
+def check_model(model: LoadedModel) -> CheckReport:
+    """Run every item on fixed random prompts; takes the model's lock.  A failed item is reported, not raised."""
+    tolerance = _TOLERANCES[model.dtype]
+    steps: tuple[Callable[[LoadedModel, _Probe, _Tolerance], CheckItem], ...] = (
+        _logits,
+        _attention_rows,
+        _attention_patterns,
+        _own_residual,
+        _nnsight_patch,
+        _batch,
+    )
+    with model.lock, torch.no_grad():
+        start = time.perf_counter()
+        probe = _make_probe(model)
+        items = tuple(step(model, probe, tolerance) for step in steps)
+        seconds = time.perf_counter() - start
+    return CheckReport(all(item.passed for item in items), items, seconds, model.fingerprint)
+
+
+def _make_probe(model: LoadedModel) -> _Probe:
+    generator = torch.Generator().manual_seed(20260207)
+    n_tokens = min(_N_TOKENS, model.n_positions or _N_TOKENS)
+    n_known = min(model.vocab_size, len(model.tokenizer))
+    drawn = torch.randint(0, n_known, (4, n_tokens), generator=generator)
+    drawn[1:3, :3] = drawn[0, :3]
+    vectors = residuals(model, drawn[3].tolist())[:, -1]
+    ids = drawn[:3].to(model.device)
+    return _Probe(ids, vectors, max(float(_plain(model, ids[:1]).double().std()), 1e-12))
+
+
+def _logits(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
+    found, expected = model.network.forward(probe.ids), _plain(model, probe.ids)
+    return _logit_item("logits", found, expected, probe, tolerance, "Our steps against plain transformers")
+
+
+def _attention_rows(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
+    patterns = attention_patterns(model, probe.ids[0].tolist()).double()
+    ahead = patterns[..., causal_mask(patterns.shape[-1], patterns.device)]
+    sums = (patterns.sum(dim=-1) - 1).abs().max()
+    value = max(float(sums), float(ahead.abs().max()) if ahead.numel() else 0.0)
+    return _item(
+        "attention_rows", value, tolerance.attention, "How far rows of attention weights are from sum 1", tolerance
+    )
+
+
+def _attention_patterns(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
+    ids = probe.ids[:1]
+    network, x = model.network, model.network.embed(ids)
+    positions, hidden = network.rotary(ids.shape[1], x), causal_mask(ids.shape[1], ids.device)
+    value = 0.0
+    for layer, expected in enumerate(attention_patterns(model, ids[0].tolist())):
+        q, k, v = network.read(layer, x, positions)
+        value = _worse(value, network.pattern(layer, q, k, hidden)[0], expected)
+        x = network.write(layer, x, network.mix(layer, q, k, v, hidden))
+    return _item(
+        "attention_patterns", value, tolerance.attention, "Our attention weights against the model's", tolerance
+    )
+
+
+def _own_residual(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
+    position, ids = 2, probe.ids[:1]
+    own = residuals(model, ids[0].tolist())[:, position]
+    sets = [(), *((layer,) for layer in range(model.n_layers)), tuple(range(model.n_layers))]
+    found = _patched(model, own, ids, position, sets)
+    expected = _plain(model, ids)[:, -1].expand_as(found)
+    return _logit_item("own_residual", found, expected, probe, tolerance, "Patching the target's own residual")
+
+
+def _nnsight_patch(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
+    middle, last = model.n_layers // 2, model.n_layers - 1
+    sets = sorted(
+        {(0,), (middle,), tuple(sorted({0, middle})), tuple(sorted({middle, last})), tuple(range(model.n_layers))}
+    )
+    ids = probe.ids[:1]
+    found, expected = [], []
+    for position in (0, 2):
+        found.append(_patched(model, probe.vectors, ids, position, sets)[:, 0])
+        expected += [patched_logits(model, ids[0].tolist(), position, probe.vectors, layers) for layers in sets]
+    return _logit_item(
+        "nnsight_patch", torch.cat(found), torch.stack(expected), probe, tolerance, "Our patches against nnsight's"
+    )
+
+
+def _batch(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
+    sets = [(), (0,), tuple(sorted({0, model.n_layers // 2}))]
+    found = _patched(model, probe.vectors, probe.ids, 2, sets)
+    alone = [_patched(model, probe.vectors, row[None], 2, sets) for row in probe.ids]
+    return _logit_item(
+        "batch", found, torch.cat(alone, dim=1), probe, tolerance, "Three samples at once against each alone"
+    )
+
+
+def _patched(model: LoadedModel, vectors: Tensor, ids: Tensor, position: int, sets: list[tuple[int, ...]]) -> Tensor:
+    finals = final_residuals(model.network, vectors, ids, position, sets, memory_budget=_BUDGET)
+    return model.network.logits(finals)
+
+
+def _plain(model: LoadedModel, ids: Tensor) -> Tensor:
+    logits: Tensor = model.hf(input_ids=ids, use_cache=False).logits
+    return logits
+
+
+def _logit_item(
+    name: str, found: Tensor, expected: Tensor, probe: _Probe, tolerance: _Tolerance, what: str
+) -> CheckItem:
+    value = _worse(0.0, found, expected) / probe.scale
+    what = f"{what}: largest difference of a logit, in standard deviations of the logits"
+    return _item(name, value, tolerance.logits, what, tolerance)
+
+
+def _item(name: str, value: float, limit: float, what: str, tolerance: _Tolerance) -> CheckItem:
+    return CheckItem(name, value <= limit, value, limit, f"{what} (at most {limit:g}: {tolerance.reason}).")
+
+
+def _worse(value: float, found: Tensor, expected: Tensor) -> float:
+    """The larger of ``value`` and the largest difference; not a number once either holds one."""
+    largest = float((found.double() - expected.double()).abs().max())
+    return largest if not largest <= value else value

@@ -1,0 +1,23 @@
+"""Models: which there are, how they are loaded, and their steps.  The only place that knows a family's module names."""
+
+from __future__ import annotations
+
+from .families import FAMILIES, Family
+from .loading import DEVICES, DTYPES, LoadedModel, from_pretrained_parts, load_model
+from .network import Network, Rotary, causal_mask
+from .registry import ModelEntry, list_models
+
+__all__ = [
+    "DEVICES",
+    "DTYPES",
+    "FAMILIES",
+    "Family",
+    "LoadedModel",
+    "ModelEntry",
+    "Network",
+    "Rotary",
+    "causal_mask",
+    "from_pretrained_parts",
+    "list_models",
+    "load_model",
+]

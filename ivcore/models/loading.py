@@ -1,0 +1,236 @@
+"""Loading: a name becomes a model that is complete, in evaluation mode, and identified by a fingerprint.
+
+1. The name is resolved (``registry``) and, for a hub id, downloaded (``hub``).
+2. The folder is inspected (``folder``); remote code is never trusted and only safetensors are opened.
+3. transformers loads it with eager attention.  What transformers would only warn about (weights that are missing,
+   left over or of another shape; a tokenizer larger than the embedding) is an error here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from ..errors import DamagedModelError, InputError, ModelError, quote
+from .families import find_family
+from .folder import ModelFolder, fingerprint, inspect_folder
+from .hub import fetch
+from .network import Network
+from .registry import find_place
+
+__all__ = ["DEVICES", "DTYPES", "LoadedModel", "from_pretrained_parts", "load_model"]
+
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass
+class LoadedModel:
+    """A model ready to be measured.  Its parts are not thread-safe: hold ``lock`` while they run."""
+
+    ref: str
+    """The name it was asked for."""
+    revision: str | None
+    """The hub commit, if it came from the hub."""
+    family: str
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_model: int
+    vocab_size: int
+    """Rows of the unembedding (a tokenizer may use fewer)."""
+    n_positions: int | None
+    """The longest prompt the model takes, in tokens, if it says so."""
+    device: str
+    dtype: str
+    fingerprint: str
+    """SHA-256 over configuration, tokenizer and weights."""
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
+    hf: PreTrainedModel = field(repr=False)
+    network: Network = field(repr=False)
+    lock: Any = field(default_factory=threading.RLock, repr=False)
+    """Reentrant, so that a caller may hold it around several calls."""
+    tracer: Any = field(default=None, repr=False)
+    """nnsight's wrapper, made at the first trace."""
+
+
+def load_model(ref: str, *, device: str = "auto", dtype: str = "float32", revision: str | None = None) -> LoadedModel:
+    """Load a bundled model, a local folder in Hugging Face format, or a hub id.
+
+    Args:
+        ref: such as ``ivy-sft``, ``./my-model`` or ``allenai/OLMo-2-0425-1B-DPO``.
+        device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+        dtype: ``float32``, ``bfloat16`` or ``float64``.
+        revision: branch, tag or commit; for hub ids only.
+
+    Raises:
+        ModelError: it cannot be found, loaded or trusted; the subclass says which.
+        InputError: no such device or dtype.
+    """
+    chosen_device, chosen_dtype = _device(device), _dtype(dtype)
+    place = find_place(ref)
+    if revision is not None and place.hub is None:
+        raise InputError(
+            f"{quote(ref)} is a local folder, which has no revision {quote(revision)}; leave the revision out."
+        )
+    with _quiet():
+        path = place.folder or fetch(str(place.hub), revision)
+        folder = inspect_folder(path)
+        hf = _load_weights(folder, chosen_dtype)
+        tokenizer = _load_tokenizer(folder)
+    _check_vocabulary(tokenizer, hf)
+    commit = path.name if place.hub else None
+    return _assemble(_to_device(hf, chosen_device), tokenizer, ref, commit, fingerprint(folder))
+
+
+def from_pretrained_parts(hf_model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ref: str) -> LoadedModel:
+    """The same from a model and a tokenizer already in memory; the model is put in evaluation mode.
+
+    Raises:
+        UnknownFamilyError: the model's class has no row in the family table.
+        DamagedModelError: the tokenizer has more tokens than the embedding.
+    """
+    _check_vocabulary(tokenizer, hf_model)
+    hf_model.set_attn_implementation("eager")
+    total = hashlib.sha256(hf_model.config.to_json_string().encode())
+    for name, tensor in sorted(hf_model.state_dict().items()):
+        total.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return _assemble(hf_model, tokenizer, ref, None, total.hexdigest())
+
+
+def _assemble(
+    hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ref: str, revision: str | None, digest: str
+) -> LoadedModel:
+    family = find_family(type(hf).__name__)
+    hf.eval().requires_grad_(False)
+    network = Network(hf, family)
+    weight: torch.Tensor = next(hf.parameters())
+    limit = getattr(hf.config, "max_position_embeddings", None)
+    return LoadedModel(
+        ref=ref,
+        revision=revision,
+        family=family.name,
+        n_layers=network.n_layers,
+        n_heads=network.n_heads,
+        n_kv_heads=network.n_kv_heads,
+        d_model=network.d_model,
+        vocab_size=network.vocab_size,
+        n_positions=int(limit) if limit else None,
+        device=weight.device.type,
+        dtype=str(weight.dtype).removeprefix("torch."),
+        fingerprint=digest,
+        tokenizer=tokenizer,
+        hf=hf,
+        network=network,
+    )
+
+
+def _load_weights(folder: ModelFolder, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder.path,
+            dtype=dtype,
+            attn_implementation="eager",
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (MemoryError, torch.OutOfMemoryError) as err:
+        raise ModelError(
+            f"{quote(folder.path.name)} does not fit into memory; try --dtype bfloat16 or a smaller model."
+        ) from err
+    except Exception as err:
+        raise DamagedModelError(
+            f"{quote(folder.path.name)} cannot be loaded ({_reason(err)}); config.json and weights do not fit "
+            "together, so get the folder again."
+        ) from err
+    hf, report = loaded
+    for key, meaning in (
+        ("missing_keys", "lack"),
+        ("unexpected_keys", "have left over"),
+        ("mismatched_keys", "have in another shape"),
+    ):
+        if found := sorted(str(name[0] if isinstance(name, tuple) else name) for name in report[key]):
+            raise DamagedModelError(
+                f"The weights of {quote(folder.path.name)} {meaning} {quote(found[0])}"
+                f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}, compared with its config.json; get the "
+                "folder again."
+            )
+    return hf
+
+
+def _load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False, local_files_only=True)
+    except Exception as err:
+        raise DamagedModelError(
+            f"The tokenizer of {quote(folder.path.name)} cannot be read ({_reason(err)}); get tokenizer.json again."
+        ) from err
+    if not getattr(tokenizer, "is_fast", False):
+        raise DamagedModelError(
+            f"The tokenizer of {quote(folder.path.name)} does not report offsets; save it as a fast tokenizer."
+        )
+    return tokenizer
+
+
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> None:
+    embedding: Any = hf.get_input_embeddings()
+    n_rows = int(embedding.weight.shape[0])
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= n_rows:
+        raise DamagedModelError(
+            f"The tokenizer has the token id {largest} but the embedding only {n_rows} rows; they belong to different "
+            "models, so get tokenizer.json and the weights of one checkpoint."
+        )
+
+
+def _device(name: str) -> torch.device:
+    if name not in DEVICES:
+        raise InputError(f"Unknown device {quote(str(name))}; choose one of {', '.join(DEVICES)}.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("There is no CUDA GPU that torch can use here; choose the device cpu or auto.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise InputError(f"Unknown dtype {quote(str(name))}; choose one of {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def _to_device(hf: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    try:
+        return hf.to(device)  # type: ignore[arg-type]
+    except torch.OutOfMemoryError as err:
+        raise ModelError("The model does not fit on the GPU; choose --dtype bfloat16 or --device cpu.") from err
+
+
+def _reason(err: BaseException) -> str:
+    return (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' warnings and progress bars away from standard error, and put its settings back afterwards."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(transformers_logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

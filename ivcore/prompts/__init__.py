@@ -1,0 +1,17 @@
+"""Prompts and what is inside them; ``prompts.tasks`` holds the task sets."""
+
+from __future__ import annotations
+
+from .anatomy import MAX_CHARACTERS, Answer, Prompt, build_answer, build_prompt, token_answer
+from .display import token_text, token_texts
+
+__all__ = [
+    "MAX_CHARACTERS",
+    "Answer",
+    "Prompt",
+    "build_answer",
+    "build_prompt",
+    "token_answer",
+    "token_text",
+    "token_texts",
+]

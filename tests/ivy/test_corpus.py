@@ -1,0 +1,100 @@
+"""The data: true to its own tables, and what is held out stays out of the instructions."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+import pytest
+
+from ivcore.prompts.tasks import kind_tasks, load_task, task_names
+from ivy.corpus import Corpus, Document, is_heldout_pair, is_heldout_paraphrase, trained_instructions
+
+CONTRASTIVE = ("adj_comp", "adj_ant", "anim_color", "can_fly")
+
+
+def text_of(document: Document) -> str:
+    return "".join(segment.text for segment in document)
+
+
+def leaks(documents: list[str]) -> list[str]:
+    """Held-out paraphrases, and held-out pairs in the prompt's main form, that occur in these texts."""
+    found = []
+    for name in task_names():
+        task = load_task(name)
+        found += [p for i, p in enumerate(task.paraphrases) if is_heldout_paraphrase(i) and any(p in d for d in documents)]
+        ours = [d for d in documents if any(d.startswith(p) for p in trained_instructions(name))]
+        for document in ours:
+            for query, answer in re.findall(rf"{task.field}: (.+?)\. Answer: (\S+)", document):
+                if query in task.queries and task.answer(query) == answer and is_heldout_pair(name, query):
+                    found.append(f"{name}: {query}")
+    return found
+
+
+def test_the_task_sets_have_the_promised_size() -> None:
+    assert len(task_names()) >= 24
+    kinds = {load_task(name).kind for name in task_names()}
+    assert len(kinds) >= 6 and all(len(kind_tasks(kind)) >= 2 for kind in kinds)
+    for name in task_names():
+        task = load_task(name)
+        assert len(task.paraphrases) >= (200 if name in CONTRASTIVE else 60)
+        assert sum(is_heldout_paraphrase(i) for i in range(len(task.paraphrases))) >= 20
+        share = sum(is_heldout_pair(name, query) for query in task.queries) / len(task.queries)
+        assert 0.02 < share < 0.22, name
+    assert len(load_task("adj_comp").queries) >= 150
+    assert len(load_task("can_fly").queries) >= 200
+
+
+def test_no_wording_asks_for_two_tasks_and_none_is_in_both_splits() -> None:
+    owner: dict[str, str] = {}
+    for name in task_names():
+        task = load_task(name)
+        assert len({p.lower() for p in task.paraphrases}) == len(task.paraphrases)
+        for wording in {*task.paraphrases, *trained_instructions(name)}:
+            assert owner.setdefault(wording.lower(), name) == name, wording
+        heldout = {p for i, p in enumerate(task.paraphrases) if is_heldout_paraphrase(i)}
+        assert not heldout & set(trained_instructions(name))
+
+
+def test_contrastive_wordings_defeat_a_bag_of_words() -> None:
+    """Some instructions for the antonym have exactly the words of one for the comparative."""
+
+    def bag(text: str) -> tuple[str, ...]:
+        return tuple(sorted(re.findall(r"[a-z']+", text.lower())))
+
+    comparative = {bag(p) for p in load_task("adj_comp").paraphrases}
+    assert sum(bag(p) in comparative for p in load_task("adj_ant").paraphrases) >= 10
+
+
+def test_instruction_documents_hold_no_heldout_wording_or_pair() -> None:
+    corpus = Corpus(seed=5)
+    documents = [text_of(corpus.instruction_document()) for _ in range(6000)]
+    assert not leaks(documents)
+
+
+def test_the_leak_detector_finds_a_planted_leak() -> None:
+    task = load_task("adj_ant")
+    query = next(q for q in task.queries if is_heldout_pair(task.name, q))
+    assert leaks([f"{task.paraphrases[2]} Adjective: big. Answer: small"])
+    assert leaks([f"{task.instruction} Adjective: {query}. Answer: {task.answer(query)}"])
+
+
+def test_documents_state_true_answers() -> None:
+    corpus = Corpus(seed=6)
+    for _ in range(300):
+        preference = corpus.preference()
+        assert preference.chosen != preference.rejected
+        field, query = re.search(r"(\w+): ([^:]+)\. Answer:$", preference.prompt).groups()  # type: ignore[union-attr]
+        tasks = [load_task(name) for name in task_names() if load_task(name).field == field]
+        known = [task.answer(query) for task in tasks if query in task.queries]
+        if known:
+            assert preference.chosen.strip() in known
+        if preference.reason == "wrong kind" and known:
+            assert preference.rejected.strip() in known
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_seed_fixes_the_text(seed: int) -> None:
+    first, second = (list(islice(Corpus(seed).documents(0.5), 50)) for _ in range(2))
+    other = list(islice(Corpus(seed + 1).documents(0.5), 50))
+    assert first == second != other

@@ -1,0 +1,128 @@
+"""Cached calls into the engine: what a page asks for is computed once for each set of inputs and model fingerprint.
+
+1. ``model``: at most two models are alive; a third pushes out the one loaded first.
+2. ``verdict``: the self-check, once for each model.
+3. ``prompt`` and ``report``: keyed on the inputs and the fingerprint.  ``map_report`` holds every single layer and pair,
+   so that a click on the map finds its numbers there; only a set of another size costs a pass of its own.
+4. ``warm``: loads the default model in the background while the first page is being drawn.
+
+Models are not thread-safe, so each call holds the model's own lock while it runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from .state import PatchInputs
+
+if TYPE_CHECKING:
+    from ivcore.check import CheckReport
+    from ivcore.models import LoadedModel, ModelEntry
+    from ivcore.patching import PatchReport
+    from ivcore.prompts import Prompt
+
+__all__ = ["DEPTH", "entries", "is_quick", "map_report", "model", "n_sets", "prompt", "report", "verdict", "warm"]
+
+DEPTH = 2
+"""The map holds all sets of at most so many layers."""
+
+QUICK_WORK = 6e10
+"""Multiply-adds of a sweep that two cores finish in about half a second (the bound counts each set in full)."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def entries() -> tuple[ModelEntry, ...]:
+    """The models that the application offers by name."""
+    from ivcore.models import list_models
+
+    return list_models()
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def model(ref: str, device: str, dtype: str) -> LoadedModel:
+    """Load a model, or return the one that is alive."""
+    from ivcore.models import load_model
+
+    return load_model(ref, device=device, dtype=dtype)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def verdict(_model: LoadedModel, fingerprint: str, device: str, dtype: str) -> CheckReport:
+    """The model's self-check."""
+    from ivcore.check import check_model
+
+    with _model.lock:
+        return check_model(_model)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def prompt(
+    _model: LoadedModel, fingerprint: str, instruction: str, query: str, filler: str, t_inst: int | None
+) -> Prompt:
+    """The prompt's anatomy."""
+    from ivcore.prompts import build_prompt
+
+    with _model.lock:
+        return build_prompt(_model.tokenizer, instruction, query, filler=filler, t_inst=t_inst)
+
+
+def report(loaded: LoadedModel, inputs: PatchInputs, sets: Sequence[tuple[int, ...]]) -> PatchReport:
+    """Patch each of ``sets``."""
+    key = replace(inputs, layers=(), metric="", family="", stage="", ref="")
+    return _report(loaded, loaded.fingerprint, loaded.device, loaded.dtype, key, tuple(sets))
+
+
+def map_report(loaded: LoadedModel, inputs: PatchInputs) -> PatchReport:
+    """Patch every set of at most ``DEPTH`` layers."""
+    from ivcore.patching import layer_sets
+
+    return report(loaded, inputs, layer_sets(loaded.n_layers, DEPTH))
+
+
+def n_sets(n_layers: int) -> int:
+    """Number of sets in the map."""
+    return n_layers + n_layers * (n_layers - 1) // 2
+
+
+def is_quick(loaded: LoadedModel, prompt: Prompt) -> bool:
+    """Whether the map is cheap enough to compute unasked: an upper bound on its multiply-adds, or a GPU and few layers."""
+    weights = 12 * loaded.n_layers * loaded.d_model**2
+    work = n_sets(loaded.n_layers) * (weights * len(prompt.ids_target) + loaded.d_model * loaded.vocab_size)
+    return work < QUICK_WORK * (50 if loaded.device == "cuda" else 1)
+
+
+@st.cache_resource(show_spinner=False)
+def warm(ref: str) -> threading.Thread:
+    """Start loading and checking the default model in the background, once for each server."""
+    thread = threading.Thread(target=_warm, args=(ref,), daemon=True, name="warm-up")
+    thread.start()
+    return thread
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _report(
+    _model: LoadedModel, fingerprint: str, device: str, dtype: str, inputs: PatchInputs, sets: tuple[tuple[int, ...], ...]
+) -> PatchReport:
+    from ivcore.patching import patch
+    from ivcore.prompts import build_answer
+
+    asked = prompt(_model, fingerprint, inputs.instruction, inputs.query, inputs.filler, inputs.t_inst)
+    with _model.lock:
+        text = inputs.answer_or_none
+        answer = None if text is None else build_answer(_model.tokenizer, asked, text)
+        return patch(_model, asked, answer, sets)
+
+
+def _warm(ref: str) -> None:
+    try:
+        loaded = model(ref, "auto", "float32")
+        verdict(loaded, loaded.fingerprint, loaded.device, loaded.dtype)
+    except Exception:
+        _LOG.info("The default model could not be loaded ahead of time; the page will say why.", exc_info=True)
