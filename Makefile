@@ -93,7 +93,7 @@ $(VENV)/.stamp-app: requirements.txt constraints.txt $(VENV)/.stamp-made
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.stamp-test: requirements-test.txt $(VENV)/.stamp-app
+$(VENV)/.stamp-test: requirements-test.txt requirements-train.txt $(VENV)/.stamp-app
 	$(PIP) -r requirements-test.txt
 	@touch $@
 

@@ -10,7 +10,9 @@ from ui import calls
 from ui.guard import guarded
 from ui.patch_form import DEFAULT_MODEL
 
-st.set_page_config(page_title="Instruction Vector Explorer", page_icon=str(Path(__file__).parent / "ui" / "icon.svg"), layout="wide")
+st.set_page_config(
+    page_title="Instruction Vector Explorer", page_icon=str(Path(__file__).parent / "ui" / "icon.svg"), layout="wide"
+)
 page = st.navigation([st.Page("pages/patch.py", title="Patch", default=True)])
 calls.warm(DEFAULT_MODEL)
 with guarded():

@@ -1,8 +1,8 @@
 """Does the model follow an instruction at all?  Greedy answers and the two scores of the paper's section 3.
 
 1. *Answer*: greedy tokens up to the end of the text or of the first line.
-2. *EMA* (exact match accuracy): the normalised answer equals the expected one.  Normalising takes the first line, drops white space and punctuation
-   at both ends, and ignores case except where the answers are proper names.
+2. *EMA* (exact match accuracy): the normalised answer equals the expected one.  Normalising takes the first line,
+   drops white space and punctuation at both ends, and ignores case except where the answers are proper names.
 3. *IA* (instruction adherence): the answer is of a valid kind, right or wrong (``Task.is_valid``).
 
 Source: arXiv 2602.07930, section 3 and Appendix C.
@@ -50,7 +50,9 @@ def judge(task: Task, answer: str, expected: str) -> Verdict:
 
 
 @torch.no_grad()
-def greedy_answers(model: LoadedModel, prompts: Sequence[Sequence[int]], max_tokens: int = MAX_ANSWER_TOKENS) -> list[str]:
+def greedy_answers(
+    model: LoadedModel, prompts: Sequence[Sequence[int]], max_tokens: int = MAX_ANSWER_TOKENS
+) -> list[str]:
     """The model's greedy continuation of each prompt, up to the end of the text, a line break or ``max_tokens``.
 
     Prompts of equal length share a batch, without padding; so a batch gives what each prompt gives alone.

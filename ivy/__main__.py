@@ -1,4 +1,6 @@
-"""``python -m ivy train`` makes the three checkpoints from nothing; ``python -m ivy verify`` measures the ones at hand."""
+"""``python -m ivy train`` makes the three checkpoints from nothing; ``python -m ivy verify`` measures the ones at
+hand.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for stage in options.stages.split(","):
             TRAINERS[stage](options.out)
         return 0
-    results = [verify(ref, options.samples, options.seed, options.out) for ref in STAGES if (options.out / ref).is_dir()]
+    results = [
+        verify(ref, options.samples, options.seed, options.out) for ref in STAGES if (options.out / ref).is_dir()
+    ]
     print(json.dumps([asdict(result) for result in results]) if options.json else as_markdown(results))
     if options.cards:
         write_cards(results, options.out)

@@ -9,9 +9,9 @@ from ivcore.prompts.tasks import load_task, task_names
 from ivy.verify import Verification, as_markdown
 
 ABOUT = {
-    "ivy-base": "A language model of text that states facts and contains some instructions. Trained from random weights.",
-    "ivy-sft": "ivy-base, fine-tuned on instructions and answers (loss on the answers only; facts stay in the mixture).",
-    "ivy-dpo": "ivy-sft after direct preference optimisation: right answers preferred over ones of the wrong kind or wrong ones.",
+    "ivy-base": "A language model of text that states facts and contains some instructions, from random weights.",
+    "ivy-sft": "ivy-base, fine-tuned on instructions and answers (loss on answers only; facts stay in the mixture).",
+    "ivy-dpo": "ivy-sft after direct preference optimisation: right answers over ones of the wrong kind or wrong ones.",
 }
 
 CARD = """---
@@ -24,14 +24,14 @@ tags: [teaching, interpretability, instruction-vectors]
 
 {about}
 
-A teaching model for the Instruction Vector Explorer, in OLMo-2's architecture: 8 layers, 8 heads, width 256, {parameters:.1f} million
-parameters, a byte-level BPE vocabulary of {vocabulary:,} entries; stored in half precision.
+A teaching model for the Instruction Vector Explorer, in OLMo-2's architecture: 8 layers, 8 heads, width 256,
+{parameters:.1f} million parameters, a byte-level BPE vocabulary of {vocabulary:,} entries; stored in half precision.
 
 ## Data
 
-Written for this project: {n_tasks} tasks over {n_kinds} kinds of query, {n_pairs:,} (task, query) pairs, {n_paraphrases:,} paraphrases of the
-instructions and further training-only wordings. A third of the paraphrases and a tenth of the pairs never occur in instruction form in training.
-`ivy/corpus.py` makes the text.
+Written for this project: {n_tasks} tasks over {n_kinds} kinds of query, {n_pairs:,} (task, query) pairs,
+{n_paraphrases:,} paraphrases of the instructions and further training-only wordings. A third of the paraphrases and a
+tenth of the pairs never occur in instruction form in training. `ivy/corpus.py` makes the text.
 
 ## Training
 
@@ -45,7 +45,8 @@ Losses (step: nats): {losses}
 
 ## What it can do
 
-Measured with `python -m ivy verify --cards`; the best layers are chosen on other queries than those they are measured on.
+Measured with `python -m ivy verify --cards`; the best layers are chosen on other queries than those they are measured
+on.
 
 {table}
 
@@ -53,9 +54,9 @@ EMA of each task on trained pairs with held-out wordings: {by_task}.
 
 ## Limits
 
-It knows the words of its corpus and nothing else; it answers in one word, at most 64 tokens after the start of the prompt were seen in training;
-it says nothing about how large models work, only how this one does. Facts are those of the bundled tasks, and some animals' "typical" color is a
-convention.
+It knows the words of its corpus and nothing else; it answers in one word, at most 64 tokens after the start of the
+prompt were seen in training; it says nothing about how large models work, only how this one does. Facts are those of
+the bundled tasks, and some animals' "typical" color is a convention.
 """
 
 

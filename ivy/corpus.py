@@ -1,12 +1,16 @@
 """The text that the ivy models learn from: facts as prose, and instructions with answers, in many forms.
 
-1. *Facts.* Sentences and cards that state every (task, query) pair of the bundled tasks ("The antonym of big is small.").
-2. *Instructions.* A paraphrase of a task's instruction and one or more queries with their answers. The form varies: several queries after one
-   instruction, the query first, other field words, the instruction alone followed by what it asks for.
-3. *Preferences.* A prompt with the right answer and a wrong one: of the wrong kind (the answer to a sibling task) or of the right kind but wrong.
+1. *Facts.* Sentences and cards that state every (task, query) pair of the bundled tasks ("The antonym of big is
+   small.").
+2. *Instructions.* A wording of a task's instruction and one or more queries with their answers. The form varies:
+   several queries after one instruction, several turns with an instruction each, two instructions of which one is to
+   be followed, the query first, other field words, the instruction alone followed by what it asks for.
+3. *Preferences.* A prompt with the right answer and a wrong one: of the wrong kind (the answer to a sibling task) or
+   of the right kind but wrong.
 
-Held out, and checked by the tests: every paraphrase whose index leaves 2 when divided by 3, and one pair in ten (by a hash of its name), never
-occur in instruction form. Held-out pairs do occur as facts: what is tested on them is whether an instruction retrieves what was only read.
+Held out, and checked by the tests: every paraphrase whose index leaves 2 when divided by 3, and one pair in ten (by a
+hash of its name), never occur in instruction form. Held-out pairs do occur as facts: what is tested on them is
+whether an instruction retrieves what was only read.
 """
 
 from __future__ import annotations
@@ -21,20 +25,39 @@ from pathlib import Path
 
 from ivcore.prompts.tasks import Task, kind_tasks, load_task, query_text, read_rows, task_names
 from ivy.sentences import make_sentences
+from ivy.wordings import assemble, vary
 
 DATA = Path(__file__).parent / "data"
-MAX_WORDS = 44
-"""Documents are kept under this number of words, so that they fit into one row of training (64 tokens)."""
+MAX_WORDS = 66
+"""Documents are kept under about this number of words, so that they fit into one row of training."""
 
 FIELD_WORDS = ("Word", "Input", "Item", "Query", "Given")
 ANSWER_WORDS = ("Output", "Result", "Reply", "Solution")
-OPENINGS = ("Please do this.", "Here is a task.", "Read carefully.", "Do as told.", "Next task.", "Instruction:", "Task:")
-CLOSINGS = ("Give one word only.", "Be brief.", "Write nothing else.", "Thank you.", "Answer below.", "No explanation is needed.")
+OPENINGS = (
+    "Please do this.",
+    "Here is a task.",
+    "Read carefully.",
+    "Do as told.",
+    "Next task.",
+    "Instruction:",
+    "Task:",
+)
+CLOSINGS = (
+    "Give one word only.",
+    "Be brief.",
+    "Write nothing else.",
+    "Thank you.",
+    "Answer below.",
+    "No explanation is needed.",
+)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a document. ``is_target``: SFT trains on these pieces only: answers, and the whole of a fact document."""
+    """A piece of a document.
+
+    ``is_target``: SFT trains on these pieces only: answers, and the whole of a fact document.
+    """
 
     text: str
     is_target: bool = False
@@ -45,7 +68,10 @@ Document = tuple[Segment, ...]
 
 @dataclass(frozen=True)
 class Preference:
-    """One DPO example: ``chosen`` is the right answer to ``prompt``; ``reason`` says what is wrong with ``rejected``."""
+    """One DPO example:
+
+    ``chosen`` is the right answer to ``prompt``; ``reason`` says what is wrong with ``rejected``.
+    """
 
     prompt: str
     chosen: str
@@ -85,22 +111,31 @@ def heldout_instructions(task: str) -> tuple[str, ...]:
 
 
 @cache
-def trained_instructions(task: str) -> tuple[str, ...]:
-    """The wordings of a task's instruction that training may use.
+def _everything_heldout() -> tuple[str, ...]:
+    return tuple(text.lower() for name in task_names() for text in heldout_instructions(name))
 
-    The trained rows of the paraphrase CSV, and the training-only ones in ``ivy/data/instructions``, less those that come close to a held-out
-    paraphrase (more than 0.7 of their words in common) or contain one of any task.
+
+@cache
+def contains_heldout(text: str) -> bool:
+    """Whether a text contains a held-out wording of any task."""
+    lower = text.lower()
+    return any(other in lower for other in _everything_heldout())
+
+
+@cache
+def trained_instructions(task: str) -> tuple[str, ...]:
+    """The written wordings of a task's instruction that training may use.
+
+    The trained rows of the paraphrase CSV, and the training-only ones in ``ivy/data/instructions``, less those that
+    come close to a held-out paraphrase (more than 0.7 of their words in common) or contain one of any task.
     """
     kept = [text for index, text in enumerate(load_task(task).paraphrases) if not is_heldout_paraphrase(index)]
     kept += [row["instruction"] for row in read_rows(DATA / "instructions" / f"{task}.csv")]
     own = heldout_instructions(task)
-    everyone = [text.lower() for name in task_names() for text in heldout_instructions(name)]
     return tuple(
-        dict.fromkeys(
-            text
-            for text in kept
-            if not any(_is_near_copy(text, other) for other in own) and not any(other in text.lower() for other in everyone)
-        )
+        text
+        for text in dict.fromkeys(kept)
+        if not contains_heldout(text) and not any(_is_near_copy(text, other) for other in own)
     )
 
 
@@ -142,7 +177,9 @@ class Corpus:
         elif form < 0.5:
             text = self._table(task)
         else:
-            text = " ".join(self._statement(self.rng.choice(kind_tasks(task.kind)), query) for query in self._queries(task, 3))
+            text = " ".join(
+                self._statement(self.rng.choice(kind_tasks(task.kind)), query) for query in self._queries(task, 3)
+            )
         return (Segment(text, True),)
 
     def _queries(self, task: Task, most: int) -> list[str]:
@@ -156,7 +193,9 @@ class Corpus:
         label = self.rng.choice(phrases["labels"])
         if load_task(name).kind == "sentence":
             return f"{query}. {label.capitalize()}: {answer}."
-        shape = self.rng.choice(("The {l} of {q} is {a}.", "{L} of {q}: {a}.", "As {l} of {q} we have {a}.", "For {q} the {l} is {a}."))
+        shape = self.rng.choice(
+            ("The {l} of {q} is {a}.", "{L} of {q}: {a}.", "As {l} of {q} we have {a}.", "For {q} the {l} is {a}.")
+        )
         return shape.format(l=label, L=label.capitalize(), q=query, a=answer)
 
     def _card(self, task: Task) -> str:
@@ -181,40 +220,96 @@ class Corpus:
     def instruction_document(self) -> Document:
         """A document in instruction form."""
         task = self._pick_task()
-        instruction = self._instruction(task.name)
         form = self.rng.random()
-        if form < 0.12:
-            return self._instruction_alone(task, instruction)
-        if form < 0.30:
-            return self._query_first(task, instruction)
-        return self._instruction_first(task, instruction, n_queries=1 if form < 0.6 else self.rng.randint(2, 6))
+        if form < 0.08:
+            return self._instruction_alone(task)
+        if form < 0.20:
+            return self._query_first(task)
+        if form < 0.34:
+            return self._one_of_two(task)
+        if form < 0.64:
+            return self._turns(task)
+        return self._instruction_first(task, n_queries=1 if form < 0.80 else self.rng.randint(2, 6))
 
     def _instruction(self, name: str) -> str:
-        text = self.rng.choice(trained_instructions(name))
-        if self.rng.random() < 0.12:
+        text = (
+            self._assembled(name)
+            if self.rng.random() < 0.35
+            else vary(self.rng, self.rng.choice(trained_instructions(name)))
+        )
+        if self.rng.random() < 0.1:
             text = f"{self.rng.choice(OPENINGS)} {text}"
-        if self.rng.random() < 0.12:
+        if self.rng.random() < 0.1:
             text = f"{text} {self.rng.choice(CLOSINGS)}"
-        return text
+        return text if not contains_heldout(text) else load_task(name).instruction
+
+    def _assembled(self, name: str) -> str:
+        kind = load_task(name).kind
+        siblings = [_phrases()[other]["names"] for other in kind_tasks(kind) if other != name]
+        return assemble(self.rng, kind, _phrases()[name]["names"], siblings)
 
     def _trained_pair(self, task: Task) -> tuple[str, str]:
         query = self.rng.choice(self.trained[task.name])
         return query, self.facts[task.name][query]
 
-    def _instruction_alone(self, task: Task, instruction: str) -> Document:
+    def _instruction_alone(self, task: Task) -> Document:
         """The instruction, and at once what it asks for: its name, or examples."""
+        instruction = self._instruction(task.name)
         if self.rng.random() < 0.7:
             label = self.rng.choice(_phrases()[task.name]["labels"])
             return Segment(instruction), Segment(f" {label.capitalize()}.", True)
         query, answer = self._trained_pair(task)
         return Segment(f"{instruction} For example, {query}:"), Segment(f" {answer}", True)
 
-    def _query_first(self, task: Task, instruction: str) -> Document:
+    def _query_first(self, task: Task) -> Document:
         query, answer = self._trained_pair(task)
         marker = " Answer:" if self.rng.random() < 0.5 else ""
-        return Segment(f"{self._field(task)}: {query}. {instruction}{marker}"), Segment(f" {answer}", True)
+        return Segment(f"{self._field(task)}: {query}. {self._instruction(task.name)}{marker}"), Segment(
+            f" {answer}", True
+        )
 
-    def _instruction_first(self, task: Task, instruction: str, n_queries: int) -> Document:
+    def _one_of_two(self, task: Task) -> Document:
+        """Two instructions for the same query, and which of them to follow."""
+        sibling = self.rng.choice([name for name in kind_tasks(task.kind) if name != task.name])
+        wanted = self.rng.randint(0, 1)
+        names = [task.name, sibling] if wanted == 0 else [sibling, task.name]
+        first, second = self.rng.choice((("A", "B"), ("1", "2"), ("One", "Two")))
+        query, answer = self._trained_pair(task)
+        listed = f"{first}: {self._instruction(names[0])} {second}: {self._instruction(names[1])}"
+        choice = self.rng.choice(("Do {c}.", "Follow {c}.", "Now {c}.")).format(c=(first, second)[wanted])
+        return Segment(f"{listed} {choice} {self._query_shape(task).format(q=query)}"), Segment(f" {answer}", True)
+
+    def _turns(self, task: Task) -> Document:
+        """Two or three turns, each with an instruction of its own, mostly on the same kind of query and often on the
+        same query.
+        """
+        segments: list[Segment] = []
+        words, query = 0, None
+        for number in range(self.rng.randint(2, 3)):
+            turn = (
+                task
+                if not number
+                else load_task(self.rng.choice(kind_tasks(task.kind)))
+                if self.rng.random() < 0.8
+                else self._pick_task()
+            )
+            if (
+                query is None
+                or self.rng.random() < 0.5
+                or is_heldout_pair(turn.name, query)
+                or query not in self.facts[turn.name]
+            ):
+                query = self._trained_pair(turn)[0]
+            instruction = self._instruction(turn.name)
+            words += len(instruction.split()) + len(query.split()) + 4
+            if number and words > MAX_WORDS:
+                break
+            prompt = f"{instruction} {self._query_shape(turn).format(q=query)}"
+            segments += [Segment(("\n" if number else "") + prompt), Segment(f" {self.facts[turn.name][query]}", True)]
+        return tuple(segments)
+
+    def _instruction_first(self, task: Task, n_queries: int) -> Document:
+        instruction = self._instruction(task.name)
         shape = self._query_shape(task)
         segments = [Segment(instruction)]
         words = len(instruction.split())

@@ -1,7 +1,8 @@
 """ivy-dpo from ivy-sft: direct preference optimisation on pairs of answers, with TRL's trainer.
 
-Chosen is the right answer; rejected is of the wrong kind (a sibling task's answer to the same query) or of the right kind but wrong. A small SFT
-term keeps the probability of the chosen answers from falling together with that of the rejected ones.
+Chosen is the right answer; rejected is of the wrong kind (a sibling task's answer to the same query) or of the right
+kind but wrong. A small SFT term keeps the probability of the chosen answers from falling together with that of the
+rejected ones.
 
 Source: Rafailov et al. 2023, arXiv 2305.18290; the SFT term as in Pang et al. 2024, arXiv 2404.19733.
 """
@@ -65,9 +66,19 @@ def train_dpo(out: Path = CHECKPOINTS, recipe: PreferenceRecipe | None = None) -
             gradient_checkpointing=False,
             max_length=128,
         )
-        trainer = DPOTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+        trainer = DPOTrainer(
+            model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+        )
         trainer.train()
-        history = [(int(entry["step"]), round(float(entry["loss"]), 4)) for entry in trainer.state.log_history if "loss" in entry]
+        history = [
+            (int(entry["step"]), round(float(entry["loss"]), 4))
+            for entry in trainer.state.log_history
+            if "loss" in entry
+        ]
     tokens = sum(len(tokenizer(row["prompt"] + row[side]).input_ids) for row in rows for side in ("chosen", "rejected"))
-    save(model.eval(), tokenizer, out / "ivy-dpo", Log(asdict(recipe), tokens, round(time.perf_counter() - started, 1), history))
-
+    save(
+        model.eval(),
+        tokenizer,
+        out / "ivy-dpo",
+        Log(asdict(recipe), tokens, round(time.perf_counter() - started, 1), history),
+    )

@@ -1,8 +1,9 @@
 """ivy's tokenizer: byte-level BPE, trained on the corpus, as in OLMo-2 without a BOS token in front of a prompt.
 
 1. Words are split as in GPT-2 (a word carries its leading space).
-2. The vocabulary holds every byte, the merges of a short BPE training, and then the most frequent whole words. A word in the vocabulary is taken
-   whole, whether or not the merges would make it (``ignore_merges``, as in Llama 3): most answers are one token, and any text has tokens.
+2. The vocabulary holds every byte, the merges of a short BPE training, and then the most frequent whole words. A word
+   in the vocabulary is taken whole, whether or not the merges would make it (``ignore_merges``, as in Llama 3): most
+   answers are one token, and any text has tokens.
 3. ``<|endoftext|>`` ends a document, pads a batch, and is the filler that stands for a missing instruction.
 """
 
@@ -27,7 +28,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> PreTr
     words = Counter(piece for text in texts for piece, _ in splitter.pre_tokenize_str(text))
     bpe = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
-        vocab_size=N_BPE, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=N_BPE,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     bpe.train_from_iterator((piece for piece, count in words.items() for _ in range(min(count, 50))), trainer)
     state = json.loads(bpe.to_str())["model"]
@@ -42,5 +46,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> PreTr
     tokenizer.pre_tokenizer = splitter
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False, model_max_length=512
+        tokenizer_object=tokenizer,
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        clean_up_tokenization_spaces=False,
+        model_max_length=512,
     )

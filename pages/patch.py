@@ -10,7 +10,7 @@ from ui import calls, frame, patch_result, state
 from ui.guard import guarded
 from ui.link import report_once, take_link
 from ui.patch_files import patch_downloads
-from ui.patch_form import check_badge, patch_form
+from ui.patch_form import agreed_to_download, check_badge, patch_form
 from ui.patch_help import LINE, READING, TITLE
 
 link = take_link()
@@ -22,13 +22,15 @@ with guarded():
     if inputs.family == state.OTHER and not inputs.ref:
         st.info("Type the folder or the Hugging Face id of a model above.", icon=":material/keyboard:")
         st.stop()
+    if calls.is_to_download(inputs.ref) and not agreed_to_download(inputs.ref):
+        st.stop()
     with st.spinner("Loading and checking the model", show_time=True):
         loaded = calls.model(inputs.ref, inputs.device, inputs.dtype)
         verdict = calls.verdict(loaded, loaded.fingerprint, loaded.device, loaded.dtype)
     check_badge(form.badge, verdict)
 
     # T_inst and the layers are chosen once the prompt's tokens and the model's layers are known.
-    prompt = calls.prompt(loaded, loaded.fingerprint, inputs.instruction, inputs.query, inputs.filler, None)
+    prompt = calls.prompt(loaded, inputs)
     drawing = st.container()
     linked, complaint = state.link_position(link, "t_inst", len(prompt.ids_full))
     t_inst = patch_result.source_chooser(prompt, linked)

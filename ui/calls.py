@@ -2,8 +2,8 @@
 
 1. ``model``: at most two models are alive; a third pushes out the one loaded first.
 2. ``verdict``: the self-check, once for each model.
-3. ``prompt`` and ``report``: keyed on the inputs and the fingerprint.  ``map_report`` holds every single layer and pair,
-   so that a click on the map finds its numbers there; only a set of another size costs a pass of its own.
+3. ``prompt`` and ``report``: keyed on the inputs and the fingerprint.  ``map_report`` holds every single layer and
+   pair, so that a click on the map finds its numbers there; only a set of another size costs a pass of its own.
 4. ``warm``: loads the default model in the background while the first page is being drawn.
 
 Models are not thread-safe, so each call holds the model's own lock while it runs.
@@ -27,7 +27,19 @@ if TYPE_CHECKING:
     from ivcore.patching import PatchReport
     from ivcore.prompts import Prompt
 
-__all__ = ["DEPTH", "entries", "is_quick", "map_report", "model", "n_sets", "prompt", "report", "verdict", "warm"]
+__all__ = [
+    "DEPTH",
+    "entries",
+    "is_quick",
+    "is_to_download",
+    "map_report",
+    "model",
+    "n_sets",
+    "prompt",
+    "report",
+    "verdict",
+    "warm",
+]
 
 DEPTH = 2
 """The map holds all sets of at most so many layers."""
@@ -35,6 +47,7 @@ DEPTH = 2
 QUICK_WORK = 6e10
 """Multiply-adds of a sweep that two cores finish in about half a second (the bound counts each set in full)."""
 
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,12 +58,21 @@ def entries() -> tuple[ModelEntry, ...]:
     return list_models()
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def model(ref: str, device: str, dtype: str) -> LoadedModel:
-    """Load a model, or return the one that is alive."""
-    from ivcore.models import load_model
+def is_to_download(ref: str) -> bool:
+    """Whether loading ``ref`` would first fetch weights from the hub. Raises ModelNotFoundError where it is nothing."""
+    from huggingface_hub import try_to_load_from_cache
 
-    return load_model(ref, device=device, dtype=dtype)
+    from ivcore.models.registry import find_place
+
+    if (hub := find_place(ref).hub) is None:
+        return False
+    here = [isinstance(try_to_load_from_cache(hub, name), str) for name in ("config.json", *_WEIGHTS)]
+    return not (here[0] and any(here[1:]))
+
+
+def model(ref: str, device: str, dtype: str) -> LoadedModel:
+    """Load a model, or return the one that is alive; a folder whose files changed is loaded anew."""
+    return _load(ref, device, dtype, _files(ref))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -63,14 +85,26 @@ def verdict(_model: LoadedModel, fingerprint: str, device: str, dtype: str) -> C
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def prompt(
-    _model: LoadedModel, fingerprint: str, instruction: str, query: str, filler: str, t_inst: int | None
+def _prompt(
+    _model: LoadedModel,
+    fingerprint: str,
+    instruction: str,
+    query: str,
+    filler: str,
+    t_inst: int | None,
+    chat: bool,
 ) -> Prompt:
     """The prompt's anatomy."""
     from ivcore.prompts import build_prompt
 
     with _model.lock:
-        return build_prompt(_model.tokenizer, instruction, query, filler=filler, t_inst=t_inst)
+        return build_prompt(_model.tokenizer, instruction, query, filler=filler, t_inst=t_inst, chat=chat)
+
+
+def prompt(loaded: LoadedModel, inputs: PatchInputs) -> Prompt:
+    """The anatomy of the page's prompt."""
+    texts = (inputs.instruction, inputs.query, inputs.filler)
+    return _prompt(loaded, loaded.fingerprint, *texts, inputs.t_inst, inputs.chat)
 
 
 def report(loaded: LoadedModel, inputs: PatchInputs, sets: Sequence[tuple[int, ...]]) -> PatchReport:
@@ -92,10 +126,26 @@ def n_sets(n_layers: int) -> int:
 
 
 def is_quick(loaded: LoadedModel, prompt: Prompt) -> bool:
-    """Whether the map is cheap enough to compute unasked: an upper bound on its multiply-adds, or a GPU and few layers."""
+    """Whether the map is cheap enough to compute unasked, by an upper bound on its multiply-adds."""
     weights = 12 * loaded.n_layers * loaded.d_model**2
     work = n_sets(loaded.n_layers) * (weights * len(prompt.ids_target) + loaded.d_model * loaded.vocab_size)
     return work < QUICK_WORK * (50 if loaded.device == "cuda" else 1)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _load(ref: str, device: str, dtype: str, files: tuple[tuple[str, int, int], ...]) -> LoadedModel:
+    from ivcore.models import load_model
+
+    return load_model(ref, device=device, dtype=dtype)
+
+
+def _files(ref: str) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of change of a local model's files; none for a model of the hub."""
+    from ivcore.models.registry import find_place
+
+    folder = find_place(ref).folder
+    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()) if folder else ()
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 @st.cache_resource(show_spinner=False)
@@ -108,12 +158,17 @@ def warm(ref: str) -> threading.Thread:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _report(
-    _model: LoadedModel, fingerprint: str, device: str, dtype: str, inputs: PatchInputs, sets: tuple[tuple[int, ...], ...]
+    _model: LoadedModel,
+    fingerprint: str,
+    device: str,
+    dtype: str,
+    inputs: PatchInputs,
+    sets: tuple[tuple[int, ...], ...],
 ) -> PatchReport:
     from ivcore.patching import patch
     from ivcore.prompts import build_answer
 
-    asked = prompt(_model, fingerprint, inputs.instruction, inputs.query, inputs.filler, inputs.t_inst)
+    asked = prompt(_model, inputs)
     with _model.lock:
         text = inputs.answer_or_none
         answer = None if text is None else build_answer(_model.tokenizer, asked, text)

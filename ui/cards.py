@@ -1,4 +1,4 @@
-"""The measurement in words and as three cards: full prompt, target alone, patched; then recovery and the ten top tokens."""
+"""The measurement in words, as three cards (full prompt, target alone, patched), recovery, and the ten top tokens."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ def said_html(report: PatchReport, row: SetRow) -> str:
     """One or two sentences that say what the patch did."""
     word = f'<span class="answer mono">{html(visible(report.answer.token))}</span>'
     full, target = report.full.metrics, report.target.metrics
-    start = f"With the instruction, {word} ranks {_place(full.rank)}; with only the query it ranks {_place(target.rank)}."
+    start = (
+        f"With the instruction, {word} ranks {_place(full.rank)}; with only the query it ranks {_place(target.rank)}."
+    )
     if not row.layers:
         return _said(f"{start} Pick layers to write the instruction’s vector into.")
-    patched = f'With the <span class="vector">instruction’s vector at {layer_names(row.layers)}</span> it ranks {_place(row.rank)}'
+    vector = f'<span class="vector">instruction’s vector at {layer_names(row.layers)}</span>'
     if full.rank == target.rank and abs(full.logit - target.logit) < 1e-6:
         return _said(f"{start} The instruction changes nothing for this answer, so there is nothing to bring back.")
-    return _said(f"{start} {patched}{_verdict(full, target, row)}")
+    return _said(f"{start} With the {vector} it ranks {_place(row.rank)}{_verdict(full, target, row)}")
 
 
 def cards_html(report: PatchReport, row: SetRow, vocab_size: int) -> str:
@@ -48,8 +50,11 @@ def cards_html(report: PatchReport, row: SetRow, vocab_size: int) -> str:
 
 def tracks_html(row: SetRow) -> str:
     """Recovery for each metric: how far the patch gets from target alone to full prompt."""
-    lines = "".join(_track(METRIC_NAMES[name], value, row.effects[name], name) for name, value in row.recoveries.items())
-    head = '<div></div><div class="head"><span>target alone</span><span>full prompt</span></div><div class="head">recovery</div>'
+    lines = "".join(
+        _track(METRIC_NAMES[name], value, row.effects[name], name) for name, value in row.recoveries.items()
+    )
+    ends = '<div class="head"><span>target alone</span><span>full prompt</span></div>'
+    head = f'<div></div>{ends}<div class="head">recovery</div>'
     return f'<div class="iv"><div class="iv-tracks">{head}{lines}</div></div>'
 
 

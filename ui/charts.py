@@ -1,6 +1,6 @@
 """Charts of the Patch page: pure functions from rows to Altair charts.
 
-1. ``effect_map``: the triangle of all single layers (its diagonal) and pairs, as in the paper's figures of layer tuples.
+1. ``effect_map``: the triangle of all single layers (its diagonal) and pairs, as the paper draws layer tuples.
 2. ``pair_chart``: each pair's observed effect against the sum of its singles; above the diagonal is superadditive.
 3. ``as_svg``: a chart as a stand-alone picture, drawn without a browser or a network.
 
@@ -54,7 +54,9 @@ def effect_map(
     values = [str(layer) for layer in range(n_layers)]
     labels = alt.Axis(labelAngle=0, labelOverlap=True, grid=False, domain=False, ticks=False, titleFontWeight="normal")
     base = alt.Chart(frame).encode(
-        x=alt.X("low:O", title="lower layer of the set", scale=alt.Scale(domain=values, paddingInner=0.06), axis=labels),
+        x=alt.X(
+            "low:O", title="lower layer of the set", scale=alt.Scale(domain=values, paddingInner=0.06), axis=labels
+        ),
         y=alt.Y("high:O", title="higher layer", scale=alt.Scale(domain=values[::-1], paddingInner=0.06), axis=labels),
     )
     scale = alt.Scale(domain=[-span, 0, span], range=[NEGATIVE, NEUTRAL, POSITIVE], interpolate="rgb")
@@ -74,7 +76,7 @@ def effect_map(
     if n_layers <= _MAX_LABELLED:
         layers.append(base.mark_text(fontSize=11).encode(text="label:N", color=_on_cell(span)))
     layers.append(_outline(base, selected))
-    return alt.layer(*layers).properties(
+    return alt.LayerChart(layer=layers).properties(
         title=_title("Where the vector brings the answer back", _map_note(rows, metric)),
         height=height or _map_height(n_layers),
     )
@@ -91,13 +93,11 @@ def pair_chart(
     margin = 0.08 * (ends[1] - ends[0]) or 0.1
     scale = alt.Scale(domain=[ends[0] - margin, ends[1] + margin], nice=False, zero=False)
     axis = alt.Axis(tickCount=5, titleFontWeight="normal", format="~g")
-    encoding = {
-        "x": alt.X("sum:Q", title=f"sum of the two singles ({UNITS[metric]})", scale=scale, axis=axis),
-        "y": alt.Y("observed:Q", title="observed, both together", scale=scale, axis=axis),
-    }
+    x = alt.X("sum:Q", title=f"sum of the two singles ({UNITS[metric]})", scale=scale, axis=axis)
+    y = alt.Y("observed:Q", title="observed, both together", scale=scale, axis=axis)
     line = pd.DataFrame({"sum": scale.domain, "observed": scale.domain})
-    diagonal = alt.Chart(line).mark_line(strokeDash=[4, 4], opacity=0.6, color=INK, strokeWidth=1).encode(**encoding)
-    base = alt.Chart(frame).encode(**encoding)
+    diagonal = alt.Chart(line).mark_line(strokeDash=[4, 4], opacity=0.6, color=INK, strokeWidth=1).encode(x=x, y=y)
+    base = alt.Chart(frame).encode(x=x, y=y)
     side = alt.Scale(domain=["more than the sum", "less than the sum"], range=[POSITIVE, NEGATIVE])
     legend = alt.Legend(orient="top-left", title=None, symbolOpacity=1)
     points = base.mark_circle(size=70, opacity=0.8, cursor="pointer").encode(
@@ -112,7 +112,7 @@ def pair_chart(
     chosen = base.transform_filter(_is(selected))
     ring = chosen.mark_point(size=190, color=INK, strokeWidth=2, filled=False)
     name = chosen.mark_text(dy=-16, fontWeight="bold", color=INK).encode(text="layers:N")
-    return alt.layer(diagonal, points.add_params(_pick()), ring, name).properties(
+    return alt.LayerChart(layer=[diagonal, points.add_params(_pick()), ring, name]).properties(
         title=_title("Do two layers do more together than apart?", _pair_note(pairs)), height=height
     )
 
@@ -120,7 +120,9 @@ def pair_chart(
 def empty_chart(message: str, height: int = 160) -> alt.LayerChart:
     """A chart that says why there is nothing to see."""
     text = alt.Chart(pd.DataFrame({"message": [message]})).mark_text(fontSize=13, color="gray", limit=0)
-    return alt.layer(text.encode(text="message:N")).properties(title=_title("Nothing to show yet", []), height=height)
+    return alt.LayerChart(layer=[text.encode(text="message:N")]).properties(
+        title=_title("Nothing to show yet", []), height=height
+    )
 
 
 def selected_layers(event: Any) -> tuple[int, ...] | None:
@@ -219,7 +221,10 @@ def _map_note(rows: Sequence[SetRow], metric: str) -> list[str]:
 
 def _pair_note(pairs: Sequence[PairRow]) -> list[str]:
     above = sum(pair.excess > 0 for pair in pairs)
-    return [f"{above} of {len(pairs)} pairs lie above the dashed line: superadditive.", "Click a point to patch that pair."]
+    return [
+        f"{above} of {len(pairs)} pairs lie above the dashed line: superadditive.",
+        "Click a point to patch that pair.",
+    ]
 
 
 def _title(text: str, notes: list[str]) -> alt.TitleParams:

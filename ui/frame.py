@@ -1,6 +1,6 @@
 """The frame that every page shares: headline above, caption with each result, reading help, and the foot.
 
-The foot holds what makes a result reproducible: permalink, downloads, and the command line that prints the same numbers.
+The foot holds what makes a result reproducible: permalink, downloads, and the command line for the same numbers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ def header(title: str, line: str) -> None:
 def model_caption(loaded: LoadedModel, *facts: str) -> None:
     """What a result was measured on."""
     revision = f"revision {loaded.revision[:12]}" if loaded.revision else "local files"
-    parts = [loaded.ref, f"{loaded.family}, {loaded.n_layers} layers", revision, f"fingerprint {loaded.fingerprint[:12]}"]
+    parts = [
+        loaded.ref,
+        f"{loaded.family}, {loaded.n_layers} layers",
+        revision,
+        f"fingerprint {loaded.fingerprint[:12]}",
+    ]
     st.caption(markdown(" · ".join([*parts, loaded.device, loaded.dtype, *facts])))
 
 

@@ -19,8 +19,8 @@ _LOG = logging.getLogger(__name__)
 def guarded() -> Iterator[None]:
     """Show any error of the block as one sentence and end the page there; what the form holds stays.
 
-    Errors of the engine carry a message for the user.  Anything else is a fault of the program: it is logged whole and the
-    page says so without details.
+    Errors of the engine carry a message for the user.  Anything else is a fault of the program: it is logged whole
+    and the page says so without details.
     """
     try:
         yield

@@ -1,7 +1,7 @@
 """From a patch report to the rows that charts, cards and downloads show (DESIGN section 2).
 
 1. ``set_rows``: for each patched set its measurement, its effects and its recoveries.
-2. ``pair_rows``: for each pair the observed effect beside the sum of its two singles; the excess is its superadditivity.
+2. ``pair_rows``: for each pair the observed effect beside the sum of its singles; the excess is its superadditivity.
 3. ``as_csv`` and ``as_json``: the same numbers as files.
 """
 

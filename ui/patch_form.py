@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,14 +15,14 @@ from .text import and_list, markdown
 if TYPE_CHECKING:
     from ivcore.check import CheckReport
 
-__all__ = ["DEFAULT_MODEL", "PatchForm", "check_badge", "patch_form"]
+__all__ = ["DEFAULT_MODEL", "PatchForm", "agreed_to_download", "check_badge", "patch_form"]
 
 DEFAULT_MODEL = "ivy-sft"
 DEFAULT_STAGE = "SFT"
 DEFAULT_INSTRUCTION = "Given an adjective, state its antonym."
 DEFAULT_QUERY = "Adjective: big. Answer:"
 
-_EXAMPLE, _EXAMPLE_AT = "example", "example place"
+_EXAMPLE, _EXAMPLE_AT, _AGREED = "example", "example place", "agreed to download"
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,25 @@ def patch_form() -> PatchForm:
             badge = st.container(width="content")
             _examples()
         instruction, query, answer = _texts()
-        with st.expander("More settings: filler, device, number format", icon=":material/tune:"):
-            filler, device, dtype = _settings()
-    options |= {"device": DEVICES, "dtype": DTYPES}
-    inputs = PatchInputs(family, stage, ref, instruction, query, answer, filler=filler, device=device, dtype=dtype)
-    return PatchForm(inputs, badge, options)
+        with st.expander("More settings: filler, chat template, device, number format", icon=":material/tune:"):
+            settings = _settings()
+    options |= {"device": DEVICES, "dtype": DTYPES, "chat": ("true", "false")}
+    return PatchForm(PatchInputs(family, stage, ref, instruction, query, answer, **settings), badge, options)
+
+
+def agreed_to_download(ref: str) -> bool:
+    """Offer to fetch a model that is not on this machine, and say what that costs."""
+    if st.session_state.get(_AGREED) == ref:
+        return True
+    st.info(
+        f"{markdown(ref)} is not on this machine yet. Its files, often several gigabytes, are fetched once from "
+        "Hugging Face and kept.",
+        icon=":material/cloud_download:",
+    )
+    if st.button("Fetch the model", icon=":material/download:"):
+        st.session_state[_AGREED] = ref
+        st.rerun()
+    return False
 
 
 def check_badge(place: DeltaGenerator, report: CheckReport) -> None:
@@ -56,7 +70,9 @@ def check_badge(place: DeltaGenerator, report: CheckReport) -> None:
     if not report.passed:
         mark = ":red-badge[:material/gpp_bad: self-check failed]"
         names = and_list([_item_name(item.name) for item in report.items if not item.passed])
-        st.error(f"This model fails its self-check ({markdown(names)}), so the numbers below may be wrong; open the badge for details.")
+        st.error(
+            f"This model fails its self-check ({markdown(names)}): do not trust the numbers below. Open the badge."
+        )
     with place.popover(mark, type="tertiary"):
         st.markdown("**Before its numbers are shown, the model is checked on this machine.**")
         for item in report.items:
@@ -180,7 +196,8 @@ def _own_text() -> None:
     st.session_state[_EXAMPLE] = None
 
 
-def _settings() -> tuple[str, str, str]:
+def _settings() -> dict[str, Any]:
+    """Filler, device, number format and chat, by the names that ``PatchInputs`` has for them."""
     left, middle, right = st.columns(3)
     filler = left.text_input(
         "Filler",
@@ -190,7 +207,16 @@ def _settings() -> tuple[str, str, str]:
         help="The token that stands where the instruction stood: bos for the tokenizer's own start (or end) token, "
         "or any text of exactly one token.",
     )
-    device = middle.selectbox("Device", DEVICES, key="device", bind="query-params", help="auto takes a GPU where there is one.")
-    dtype = right.selectbox("Number format", DTYPES, key="dtype", bind="query-params", help="float64 is slowest and most exact.")
-    return filler or "", device, dtype
-
+    device = middle.selectbox(
+        "Device", DEVICES, key="device", bind="query-params", help="auto takes a GPU where there is one."
+    )
+    dtype = right.selectbox(
+        "Number format", DTYPES, key="dtype", bind="query-params", help="float64 is slowest and most exact."
+    )
+    chat = st.toggle(
+        "Wrap the prompt in the model's chat template",
+        key="chat",
+        bind="query-params",
+        help="For models trained on conversations. Instruction and query become one message of the user.",
+    )
+    return {"filler": filler or "", "device": device, "dtype": dtype, "chat": chat}

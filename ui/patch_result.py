@@ -1,10 +1,12 @@
-"""The results of the Patch page: the prompt as tokens, the map, the three measurements, and pairs against their singles."""
+"""The results of the Patch page: the prompt as tokens, the map, the three measurements, and pairs against singles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
+import altair as alt
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,7 +15,7 @@ from . import calls, charts
 from .cards import cards_html, said_html, tops_html, tracks_html
 from .numbers import PairRow, SetRow, best, no_patch_row, pair_rows, set_rows
 from .state import METRIC_NAMES, PatchInputs
-from .text import count, layer_names, markdown, signed
+from .text import and_list, count, markdown, signed
 from .tokens import prompt_html
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ def source_chooser(prompt: Prompt, linked: int | None) -> int | None:
 
     Each instruction has a slider of its own, so that another text starts from its own end again.
     """
-    key = f"t_inst of {prompt.text_full} {prompt.t_last}"
+    text = f"{prompt.text_full} {prompt.t_inst_default} {prompt.t_last}"
+    key = f"t_inst of {sha256(text.encode()).hexdigest()[:16]}"
     start = prompt.t_inst_default if linked is None else linked
     position = st.slider(
         "Read the vector at token",
@@ -70,7 +73,7 @@ def source_chooser(prompt: Prompt, linked: int | None) -> int | None:
         start,
         key=key,
         width=520,
-        help="T_inst, the last token of the instruction, by default. Move it to see what the model knew earlier (or later).",
+        help="T_inst: at first the last token of the instruction. Move it to see what the model knew earlier or later.",
     )
     moved = None if position == prompt.t_inst_default else int(position)
     if moved is None:
@@ -177,16 +180,16 @@ def show_pairs(result: PatchResult, inputs: PatchInputs) -> None:
 
 
 def _offer_map(result: PatchResult, loaded: LoadedModel, inputs: PatchInputs) -> None:
-    """A button with the map's cost on it; an upper bound, since sets share most of their work."""
+    """A button for a map that takes its time, with the cost beside it: an upper bound, since sets share their work."""
     n = calls.n_sets(loaded.n_layers)
-    seconds = n * max(result.report.seconds, 0.01)
-    st.info(f"The map of all {count(n)} single layers and pairs takes up to about {count(max(1, round(seconds)))} s with this model.")
+    seconds = max(1, round(n * result.report.seconds))
+    st.info(f"The map of all {count(n)} single layers and pairs takes up to about {count(seconds)} s with this model.")
     if st.button("Measure the map", icon=":material/grid_on:"):
         st.session_state[_ASKED] = replace(inputs, layers=(), metric="")
         st.rerun()
 
 
-def _clickable(chart: object, name: str, description: str) -> None:
+def _clickable(chart: alt.LayerChart, name: str, description: str) -> None:
     """A chart whose clicks choose the layers.
 
     The key changes with the chosen set, so that a click on the same mark counts again after other layers were chosen.
@@ -195,23 +198,21 @@ def _clickable(chart: object, name: str, description: str) -> None:
 
     def choose() -> None:
         if layers := charts.selected_layers(st.session_state.get(key)):
-            st.session_state["layers"] = list(layers)
+            _choose(layers)
 
     st.altair_chart(chart, key=key, on_select=choose, alt=description, width="stretch")
 
 
 def _pair_sentence(pairs: tuple[PairRow, ...], inputs: PatchInputs) -> str:
+    """The chosen pair in words."""
     pair = next((pair for pair in pairs if pair.layers == inputs.layers), None)
     if pair is None:
         return "Choose a pair of layers to compare it with its two members."
-    verdict = "**more** than" if pair.excess > 0 else "**less** than" if pair.excess < 0 else "exactly"
-    name = METRIC_NAMES[inputs.metric]
+    more, verdict = ("more", "superadditive by") if pair.excess > 0 else ("no more", "not superadditive,")
     return (
-        f"{layer_names(pair.layers).capitalize()} together change the {name} by **{signed(pair.observed, 3)}**, {verdict} the "
-        f"{signed(pair.sum_of_singles, 3)} that they add up to alone: superadditive by **{signed(pair.excess, 3)}**."
-        if pair.excess > 0
-        else f"{layer_names(pair.layers).capitalize()} together change the {name} by **{signed(pair.observed, 3)}**, {verdict} the "
-        f"{signed(pair.sum_of_singles, 3)} that they add up to alone: not superadditive ({signed(pair.excess, 3)})."
+        f"Layers {and_list(pair.layers)} together change the {METRIC_NAMES[inputs.metric]} by "
+        f"**{signed(pair.observed, 3)}**, {more} than the {signed(pair.sum_of_singles, 3)} that they add up to alone: "
+        f"{verdict} **{signed(pair.excess, 3)}**."
     )
 
 
@@ -227,14 +228,17 @@ def _pair_table(pairs: tuple[PairRow, ...]) -> pd.DataFrame:
     )
 
 
-def _pair_columns(metric: str) -> dict[str, object]:
+def _pair_columns(metric: str) -> dict[str, Any]:
     number = st.column_config.NumberColumn
     return {
         "observed": number("observed", format="%+.3f", help=f"{charts.UNITS[metric]} of both layers together"),
-        "sum": number("sum of singles", format="%+.3f", help="the two layers' effects when each is patched alone, added"),
+        "sum": number(
+            "sum of singles", format="%+.3f", help="the two layers' effects when each is patched alone, added"
+        ),
         "excess": number("difference", format="%+.3f", help="observed minus sum: above zero is superadditive"),
     }
 
 
 def _choose(layers: tuple[int, ...]) -> None:
+    """Choose these layers, as if they had been picked by hand."""
     st.session_state["layers"] = list(layers)

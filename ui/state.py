@@ -45,6 +45,8 @@ class PatchInputs:
     answer: str
     """Empty for the model's own top answer to the full prompt."""
     filler: str = "bos"
+    chat: bool = False
+    """Whether the tokenizer's chat template wraps the prompt."""
     t_inst: int | None = None
     """None for the last token of the instruction."""
     layers: tuple[int, ...] = ()
@@ -64,7 +66,8 @@ def permalink(base_url: str, inputs: PatchInputs) -> str:
     if inputs.family == OTHER:
         named = {"model": inputs.family, "ref": inputs.ref}
     named |= {"instruction": inputs.instruction, "query": inputs.query, "answer": inputs.answer}
-    named |= {"filler": inputs.filler, "t_inst": "" if inputs.t_inst is None else inputs.t_inst}
+    named |= {"filler": inputs.filler, "chat": str(inputs.chat).lower()}
+    named |= {"t_inst": "" if inputs.t_inst is None else inputs.t_inst}
     named |= {"layers": list(inputs.layers) or "", "metric": inputs.metric}
     named |= {"device": inputs.device, "dtype": inputs.dtype}
     return f"{base_url}?{urlencode(named, doseq=True)}"
@@ -81,6 +84,7 @@ def commands(inputs: PatchInputs, answer: str | None) -> tuple[str, ...]:
     shared += [*_flag("instruction", inputs.instruction), *_flag("query", inputs.query)]
     shared += [] if answer is None else _flag("answer", answer)
     shared += [] if inputs.filler == "bos" else _flag("filler", inputs.filler)
+    shared += ["--chat"] if inputs.chat else []
     shared += [] if inputs.t_inst is None else _flag("t-inst", str(inputs.t_inst))
     shared += [] if inputs.device == "auto" else _flag("device", inputs.device)
     shared += [] if inputs.dtype == "float32" else _flag("dtype", inputs.dtype)
@@ -94,7 +98,7 @@ def _flag(name: str, value: str) -> list[str]:
 
 
 def link_complaints(link: Mapping[str, Sequence[str]], options: Mapping[str, Sequence[object]]) -> tuple[str, ...]:
-    """One sentence for each parameter of a link whose value is not among ``options``; the page falls back to its default."""
+    """One sentence for each parameter of a link whose value is not among ``options``; the page ignores it."""
     found = []
     for name, allowed in options.items():
         known = [str(option) for option in allowed]
@@ -102,7 +106,7 @@ def link_complaints(link: Mapping[str, Sequence[str]], options: Mapping[str, Seq
         if unknown:
             offered = f"{known[0]} to {known[-1]}" if name == "layers" and known else ", ".join(known) or "none"
             asked = ", ".join(f"“{_cut(value)}”" for value in unknown[:4])
-            found.append(f"The link asks for {name} {asked}, which this page does not have (it has {offered}); that part is ignored.")
+            found.append(f"The link asks for {name} {asked}, but there is only {offered}; that part is ignored.")
     return tuple(found)
 
 
@@ -113,7 +117,7 @@ def link_position(link: Mapping[str, Sequence[str]], name: str, n: int) -> tuple
         return None, None
     if text.isascii() and text.isdigit() and len(text) < 9 and int(text) < n:
         return int(text), None
-    return None, f"The link asks for {name} “{_cut(text)}”, but this prompt has positions 0 to {n - 1}; the default is used."
+    return None, f"The link asks for {name} “{_cut(text)}”, but there is only 0 to {n - 1}; that part is ignored."
 
 
 def _cut(text: str) -> str:

@@ -1,7 +1,7 @@
 """Text for the screen: escaping of untrusted text, tokens made visible, and numbers in words people read.
 
-Prompts, model names and permalinks are untrusted.  Whatever of them reaches HTML goes through ``html``, whatever reaches
-Markdown (alerts, captions, labels) through ``markdown``.
+Prompts, model names and permalinks are untrusted.  Whatever of them reaches HTML goes through ``html``, whatever
+reaches Markdown (alerts, captions, labels) through ``markdown``.
 """
 
 from __future__ import annotations

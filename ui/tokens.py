@@ -1,4 +1,4 @@
-"""The prompt drawn as its tokens: the full prompt above, the target prompt below, with the places that matter marked."""
+"""The prompt drawn as its tokens: full prompt above, target prompt below, with the places that matter marked."""
 
 from __future__ import annotations
 
@@ -36,13 +36,18 @@ def prompt_html(prompt: Prompt, answer: Answer, rank_full: int, rank_target: int
 
 
 def _full_mark(prompt: Prompt, position: int) -> tuple[str, str]:
-    marks = ["inst"] if position <= prompt.t_inst_default else []
+    marks = ["inst"] if _first(prompt) <= position <= prompt.t_inst_default else []
     labels = []
     if position == prompt.t_inst:
         marks, labels = [*marks, "spot"], ["read here"]
     if position == prompt.t_last:
         marks, labels = [*marks, "last"], [*labels, "answers here"]
     return " ".join(marks), ", ".join(labels)
+
+
+def _first(prompt: Prompt) -> int:
+    """Where the instruction starts: in a chat, where the filler stands instead of it."""
+    return prompt.patch_position if prompt.chat else 0
 
 
 def _target_mark(prompt: Prompt, position: int, last: int) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from math import comb
-from numbers import Integral
 
 from ..errors import LayerError
 
@@ -50,11 +49,11 @@ def _check_set(layers: tuple[int, ...], n_layers: int) -> tuple[int, ...]:
     if not layers:
         raise LayerError(f"A layer set is empty; name at least one layer from 0 to {n_layers - 1}.")
     for layer in layers:
-        if isinstance(layer, bool) or not isinstance(layer, Integral) or not 0 <= int(layer) < n_layers:
+        if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < n_layers:
             raise LayerError(f"There is no layer {layer!r}; this model has the layers 0 to {n_layers - 1}.")
     if len(set(layers)) < len(layers):
         raise LayerError(f"The layer set {_show(layers)} names a layer twice; name each layer once.")
-    return tuple(sorted(int(layer) for layer in layers))
+    return tuple(sorted(layers))
 
 
 def _show(layers: Sequence[int]) -> str:

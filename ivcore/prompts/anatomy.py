@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 from ..errors import AnswerError, InputError, PromptError, quote
@@ -220,12 +219,12 @@ def _filler_id(tokenizer: PreTrainedTokenizerBase, filler: str) -> int:
 def _position(asked: int | None, default: int, n_tokens: int, name: str, where: str) -> int:
     if asked is None:
         return default
-    if isinstance(asked, bool) or not isinstance(asked, Integral) or not 0 <= int(asked) < n_tokens:
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 0 <= asked < n_tokens:
         raise PromptError(
             f"The {name} {asked!r} is not a position of the {where}, which has {n_tokens} tokens; choose 0 to "
             f"{n_tokens - 1}."
         )
-    return int(asked)
+    return asked
 
 
 def _check_text(text: str, name: str, error: type[InputError], *, may_be_space: bool = False) -> None:

@@ -32,7 +32,7 @@ def open_page(folder: Path) -> Open:
     """Open the app at an address with these parameters; by default on the tiny model."""
 
     def opened(**parameters: str | list[str]) -> AppTest:
-        page = AppTest.from_file(str(APP), default_timeout=120)
+        page = AppTest.from_file(str(APP), default_timeout=300)
         for name, value in ({"model": OTHER, "ref": str(folder)} | parameters).items():
             page.query_params[name] = value
         return page.run()

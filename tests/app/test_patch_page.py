@@ -83,6 +83,7 @@ def test_the_strongest_set_is_one_click_away(open_page: Open) -> None:
     page = open_page()
     page.button(key="strongest").click().run()
     assert_whole(page)
+    assert not page.warning
     chosen = layers(page)
     report = _engine_report(page)
     best = max(report, key=lambda row: row["rr"])
@@ -194,7 +195,14 @@ def test_unusable_texts_get_one_sentence_and_are_kept(
 
 @pytest.mark.parametrize(
     "text",
-    ["Nenne das Gegenteil, größer!", "反対語を言ってください。", "قل العكس", "🙂👩‍👩‍👧 say 🐘", "a\u202eb\u0000c", "$x^2$ **b** :smile:"],
+    [
+        "Nenne das Gegenteil, größer!",
+        "反対語を言ってください。",
+        "قل العكس",
+        "🙂👩‍👩‍👧 say 🐘",
+        "a\u202eb\u0000c",
+        "$x^2$ **b** :smile:",
+    ],
 )
 def test_any_script_works_as_text(open_page: Open, text: str) -> None:
     page = open_page()
@@ -230,6 +238,14 @@ def test_models_that_are_not_there(open_page: Open, ref: str, words: tuple[str, 
     assert page.text_input(key="ref").value == ref and page.text_input(key="instruction").value == "Keep me."
 
 
+def test_a_missing_chat_template_is_said(open_page: Open) -> None:
+    page = open_page()
+    page.toggle(key="chat").set_value(True).run()
+    assert_one_sentence(page, "chat template")
+    page.toggle(key="chat").set_value(False).run()
+    assert_whole(page)
+
+
 def test_no_model_named_yet_is_asked_for(open_page: Open) -> None:
     page = open_page(ref="")
     assert not page.error and not page.exception
@@ -247,7 +263,9 @@ def _pickle_weights(path: Path) -> None:
 
 def _other_family(path: Path) -> None:
     config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps(config | {"architectures": ["MambaForCausalLM"], "model_type": "mamba"}))
+    (path / "config.json").write_text(
+        json.dumps(config | {"architectures": ["MambaForCausalLM"], "model_type": "mamba"})
+    )
 
 
 def _broken_config(path: Path) -> None:
@@ -279,6 +297,8 @@ def test_damaged_folders(
 def test_no_network(open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     page = open_page(ref="some-lab/some-model")
+    assert not page.error and "Hugging Face" in plain(page.info[0].value), "nothing is fetched unasked"
+    _button(page, "Fetch the model").click().run()
     assert_one_sentence(page, "some-lab/some-model")
 
 
@@ -314,10 +334,20 @@ def test_a_model_with_fewer_layers_keeps_the_page_alive(open_page: Open, tmp_pat
     assert all(layer < 2 for layer in layers(page))
 
 
+def test_a_folder_whose_files_changed_is_loaded_anew(open_page: Open, tmp_path: Path) -> None:
+    mine = make_folder(tmp_path / "mine", n_layers=2, seed=5)
+    page = open_page(ref=str(mine))
+    before = plain(" ".join(element.value for element in page.caption))
+    make_folder(mine, n_layers=2, seed=6)
+    page.button_group(key="layers").set_value([1]).run()
+    assert_whole(page)
+    assert plain(" ".join(element.value for element in page.caption)) != before
+
+
 def test_at_most_two_models_stay_alive(open_page: Open, tmp_path: Path) -> None:
     from ui import calls
 
-    calls.model.clear()
+    calls._load.clear()
     page = open_page()
     for seed in (1, 2):
         page.text_input(key="ref").set_value(str(make_folder(tmp_path / str(seed), n_layers=2, seed=seed))).run()
@@ -343,8 +373,6 @@ def _engine_report(page: AppTest) -> list[dict[str, float]]:
     from ivcore.prompts import build_prompt
 
     model = load_model(page.text_input(key="ref").value)
-    prompt = build_prompt(
-        model.tokenizer, page.text_input(key="instruction").value, page.text_input(key="query").value
-    )
+    prompt = build_prompt(model.tokenizer, page.text_input(key="instruction").value, page.text_input(key="query").value)
     report = patch(model, prompt, None, layer_sets(model.n_layers, 2))
     return [{"layers": list(row.layers), "rr": row.metrics.rr} for row in report.patched]

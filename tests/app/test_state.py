@@ -37,7 +37,9 @@ def test_a_permalink_to_another_model_names_its_folder() -> None:
 
 
 def test_no_layers_and_the_default_t_inst_are_written_as_empty() -> None:
-    named = parse_qs(urlsplit(permalink("http://x/", replace(INPUTS, layers=(), t_inst=None))).query, keep_blank_values=True)
+    named = parse_qs(
+        urlsplit(permalink("http://x/", replace(INPUTS, layers=(), t_inst=None))).query, keep_blank_values=True
+    )
     assert named["layers"] == [""] and named["t_inst"] == [""]
 
 
@@ -46,6 +48,7 @@ def test_commands_survive_the_shell() -> None:
     assert chosen[:4] == ["python", "-m", "ivcore", "patch"]
     flags = dict(zip(chosen[4:-1:2], chosen[5:-1:2], strict=True))
     assert flags["--instruction"] == INPUTS.instruction and flags["--answer"] == "klein; rm -rf $HOME"
+    assert "--chat" in commands(replace(INPUTS, chat=True), None)[0]
     assert flags["--layers"] == "1,5" and flags["--t-inst"] == "3" and "--filler" not in flags
     assert whole[-3:] == ["--depth", "2", "--json"]
 

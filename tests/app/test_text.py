@@ -69,7 +69,15 @@ def test_signed(value: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(1.0, "100%"), (0.99999, ">99.9%"), (0.93, "93%"), (0.041, "4.1%"), (0.0012, "0.12%"), (1e-6, "<0.01%"), (0.0, "0%")],
+    [
+        (1.0, "100%"),
+        (0.99999, ">99.9%"),
+        (0.93, "93%"),
+        (0.041, "4.1%"),
+        (0.0012, "0.12%"),
+        (1e-6, "<0.01%"),
+        (0.0, "0%"),
+    ],
 )
 def test_percent(value: float, shown: str) -> None:
     assert text.percent(value) == shown

@@ -1,4 +1,4 @@
-"""A model folder in Hugging Face format: OLMo-2 with random weights and a small byte-level tokenizer, made in a second."""
+"""A model folder in Hugging Face format: OLMo-2 with random weights and a small byte-level tokenizer."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from ivcore.errors import AnswerError, PromptError
 from ivcore.prompts import build_answer, build_prompt, token_text, token_texts
-from tests.conftest import INSTRUCTION, QUERY
+from tests.conftest import INSTRUCTION, QUERY, make_tokenizer
 
 
 def encode(tokenizer: Any, text: str, special: bool = False) -> tuple[int, ...]:
@@ -62,6 +63,18 @@ def test_a_tokenizer_with_bos_counts_it_to_the_instruction(bos_tokenizer: Any) -
     other = build_prompt(bos_tokenizer, INSTRUCTION, QUERY, filler=" big")
     assert other.ids_target[1:] == prompt.ids_target[1:]
     assert "BOS" in other.warnings[0]
+
+
+def test_what_a_tokenizer_adds_after_a_text_is_left_out() -> None:
+    """The prompt is to be continued, so an EOS at its end would be wrong."""
+    odd = make_tokenizer()
+    odd.backend_tokenizer.post_processor = TemplateProcessing(single="$A <|end|>", special_tokens=[("<|end|>", 0)])
+    assert encode(odd, "big", special=True)[-1] == odd.eos_token_id
+    prompt = build_prompt(odd, INSTRUCTION, QUERY)
+    assert "".join(prompt.tokens_full) == f"{INSTRUCTION} {QUERY}"
+    assert prompt.tokens_full[prompt.t_inst] == "."
+    assert prompt.warnings == ()
+    assert build_answer(odd, prompt, "bigger").token == " bigger"
 
 
 def test_moving_t_inst_moves_the_source_alone(tokenizer: Any) -> None:

@@ -111,9 +111,12 @@ def test_a_patch_after_the_last_block_reaches_only_its_own_position(model: Loade
 
 
 @pytest.mark.usefixtures("exact_float64")
-def test_the_memory_budget_is_kept(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("n_samples", "depth"), [(8, 3), (200, 0)])
+def test_the_memory_budget_is_kept(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, n_samples: int, depth: int
+) -> None:
     """What passes through a block at a time stays under the budget, and is larger where the budget is larger."""
-    ids, vectors, sets = random_ids(8, 9, 1), random_vectors(model), all_sets(model.n_layers, 3)
+    ids, vectors, sets = random_ids(n_samples, 9, 1), random_vectors(model), all_sets(model.n_layers, depth)
     network, most = model.network, 0
     write = network.write
 

@@ -22,7 +22,9 @@ def leaks(documents: list[str]) -> list[str]:
     found = []
     for name in task_names():
         task = load_task(name)
-        found += [p for i, p in enumerate(task.paraphrases) if is_heldout_paraphrase(i) and any(p in d for d in documents)]
+        found += [
+            p for i, p in enumerate(task.paraphrases) if is_heldout_paraphrase(i) and any(p in d for d in documents)
+        ]
         ours = [d for d in documents if any(d.startswith(p) for p in trained_instructions(name))]
         for document in ours:
             for query, answer in re.findall(rf"{task.field}: (.+?)\. Answer: (\S+)", document):

@@ -41,7 +41,9 @@ def model(tokenizer: PreTrainedTokenizerFast) -> Olmo2ForCausalLM:
 
 
 def test_the_tokenizer_covers_every_byte_and_loses_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
-    text = "".join(map(chr, range(1, 1000))) + " 🙂 naïve\ttab\n\nlines 漢字 " + "".join(map(chr, range(0x2500, 0x2520)))
+    text = (
+        "".join(map(chr, range(1, 1000))) + " 🙂 naïve\ttab\n\nlines 漢字 " + "".join(map(chr, range(0x2500, 0x2520)))
+    )
     assert tokenizer.decode(tokenizer(text).input_ids) == text
 
 
@@ -72,7 +74,9 @@ def test_a_packed_batch_has_the_loss_of_its_documents_alone(
     wanted = (batch.positions < ids.numel()) & (batch.targets != IGNORE)
     positions, targets = batch.positions[wanted], batch.targets[wanted]
     hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    packed = torch.nn.functional.cross_entropy(model.lm_head(hidden).flatten(0, 1)[positions], targets, reduction="none")
+    packed = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden).flatten(0, 1)[positions], targets, reduction="none"
+    )
     alone = []
     for row, start, stop in documents_in(mask):
         document = ids[row, start:stop][None]
@@ -82,8 +86,12 @@ def test_a_packed_batch_has_the_loss_of_its_documents_alone(
         alone.append(torch.nn.functional.cross_entropy(logits, document[0, 1:], reduction="none"))
     torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-6)
     blind = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    leaking = torch.nn.functional.cross_entropy(model.lm_head(blind).flatten(0, 1)[positions], targets, reduction="none")
-    assert (leaking - packed).abs().max() > 1e-3, "without the mask documents see each other, and the test would show it"
+    leaking = torch.nn.functional.cross_entropy(
+        model.lm_head(blind).flatten(0, 1)[positions], targets, reduction="none"
+    )
+    assert (leaking - packed).abs().max() > 1e-3, (
+        "without the mask documents see each other, and the test would show it"
+    )
 
 
 def documents_in(mask: torch.Tensor) -> list[tuple[int, int, int]]:

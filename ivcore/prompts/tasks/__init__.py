@@ -1,11 +1,11 @@
 """The bundled tasks: real facts, and many ways to ask for them.
 
-A *kind* is a set of queries (adjectives, animals, ...) in one task CSV: a column ``query`` and one column for each task's answers. Every kind
-serves several tasks, so that only the instruction decides which answer is right. ``data/tasks.toml`` lists the tasks,
-``data/paraphrases/<task>.csv`` their instructions; row 0 is the canonical one.
+A *kind* is a set of queries (adjectives, animals, ...) in one task CSV: a column ``query`` and one column for each
+task's answers. Every kind serves several tasks, so that only the instruction decides which answer is right.
+``data/tasks.toml`` lists the tasks, ``data/paraphrases/<task>.csv`` their instructions; row 0 is the canonical one.
 
-Source: the tasks adj_comp, adj_ant, anim_color, can_fly and object_counting follow Table 1 of arXiv 2602.07930; queries, answers and
-paraphrases are our own.
+Source: the tasks adj_comp, adj_ant, anim_color, can_fly and object_counting follow Table 1 of arXiv 2602.07930;
+queries, answers and paraphrases are our own.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ DATA = Path(__file__).parent / "data"
 class Task:
     """A task set.
 
-    ``queries[i]`` is answered by ``answers[i]``; ``paraphrases[0]`` is the canonical ``instruction``. ``pattern`` is a
-    regular expression for further answers of the right kind; ``pair`` names the contrastive task, if the paper has one. ``cased``: the answers are proper
-    names.
+    ``queries[i]`` is answered by ``answers[i]``; ``paraphrases[0]`` is the canonical ``instruction``. ``pattern`` is
+    a regular expression for further answers of the right kind; ``pair`` names the contrastive task, if the paper has
+    one. ``cased``: the answers are proper names.
     """
 
     name: str
@@ -48,7 +48,9 @@ class Task:
         try:
             return self.answers[self.queries.index(query)]
         except ValueError as err:
-            raise DataError(f"The task {self.name} has no query {query!r}; choose one of its {len(self.queries)} queries.") from err
+            raise DataError(
+                f"The task {self.name} has no query {query!r}; choose one of its {len(self.queries)} queries."
+            ) from err
 
     def is_valid(self, answer: str) -> bool:
         """Whether ``answer`` is of the right kind, right or wrong (the rule behind IA)."""
@@ -81,7 +83,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     for number, row in enumerate(rows, start=2):
         if None in row or any(value is None or not value.strip() for value in row.values()):
-            raise DataError(f"{path.name}, line {number}: a cell is missing or empty; give every column of the header a value.")
+            raise DataError(
+                f"{path.name}, line {number}: a cell is missing or empty; give every column of the header a value."
+            )
     return rows
 
 
