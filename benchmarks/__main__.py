@@ -1,4 +1,4 @@
-"""``python -m benchmarks`` (``make bench``): every benchmark; so far patching. Options are those of ``benchmarks.patch``."""
+"""``python -m benchmarks`` (``make bench``): so far the benchmark of patching, with its options."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def save(model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     """Write a Hugging Face folder in half precision, with the training log beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
-    copy = Olmo2ForCausalLM(model.config).to(torch.float16)
+    copy = Olmo2ForCausalLM(model.config).half()
     copy.load_state_dict(state)
     copy.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)

@@ -30,6 +30,7 @@ NEGATIVE = "#0072b2"
 NEUTRAL = "rgba(128,128,128,0.13)"
 INK = "currentColor"
 UNITS = {"rr": "effect on RR", "logit": "effect on the logit", "logprob": "effect on log-probability (nats)"}
+SIDES = {1: "more than the sum", 0: "as much as the sum", -1: "less than the sum"}
 
 _MAX_LABELLED = 10
 _FEW_LAYERS = 16
@@ -98,7 +99,7 @@ def pair_chart(
     line = pd.DataFrame({"sum": scale.domain, "observed": scale.domain})
     diagonal = alt.Chart(line).mark_line(strokeDash=[4, 4], opacity=0.6, color=INK, strokeWidth=1).encode(x=x, y=y)
     base = alt.Chart(frame).encode(x=x, y=y)
-    side = alt.Scale(domain=["more than the sum", "less than the sum"], range=[POSITIVE, NEGATIVE])
+    side = alt.Scale(domain=[SIDES[1], SIDES[0], SIDES[-1]], range=[POSITIVE, "gray", NEGATIVE])
     legend = alt.Legend(orient="top-left", title=None, symbolOpacity=1)
     points = base.mark_circle(size=70, opacity=0.8, cursor="pointer").encode(
         color=alt.Color("side:N", scale=side, legend=legend),
@@ -166,9 +167,8 @@ def _cell(row: SetRow, metric: str) -> dict[str, object]:
 
 def _point(pair: PairRow) -> dict[str, object]:
     low, high = pair.layers
-    side = "more than the sum" if pair.excess > 0 else "less than the sum"
     numbers = {"observed": pair.observed, "sum": pair.sum_of_singles, "excess": pair.excess}
-    return {"low": str(low), "high": str(high), "layers": f"{low} and {high}", "side": side, **numbers}
+    return {"low": str(low), "high": str(high), "layers": f"{low} and {high}", "side": SIDES[pair.side], **numbers}
 
 
 def _short(effect: float) -> str:
@@ -220,7 +220,7 @@ def _map_note(rows: Sequence[SetRow], metric: str) -> list[str]:
 
 
 def _pair_note(pairs: Sequence[PairRow]) -> list[str]:
-    above = sum(pair.excess > 0 for pair in pairs)
+    above = sum(pair.side > 0 for pair in pairs)
     return [
         f"{above} of {len(pairs)} pairs lie above the dashed line: superadditive.",
         "Click a point to patch that pair.",

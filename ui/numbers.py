@@ -53,6 +53,11 @@ class PairRow:
         """Observed minus sum of singles: the superadditivity, in the metric's unit."""
         return self.observed - self.sum_of_singles
 
+    @property
+    def side(self) -> int:
+        """1 for superadditive, -1 for less than the sum, 0 where rounding alone parts the two."""
+        return 0 if abs(self.excess) < 1e-6 else 1 if self.excess > 0 else -1
+
 
 def set_rows(report: PatchReport) -> tuple[SetRow, ...]:
     """One row for each patched set, in the report's order."""

@@ -19,7 +19,7 @@ __all__ = ["DEFAULT_MODEL", "PatchForm", "agreed_to_download", "check_badge", "p
 
 DEFAULT_MODEL = "ivy-sft"
 DEFAULT_STAGE = "SFT"
-DEFAULT_INSTRUCTION = "Given an adjective, state its antonym."
+DEFAULT_INSTRUCTION = "Given an adjective, state its comparative form."
 DEFAULT_QUERY = "Adjective: big. Answer:"
 
 _EXAMPLE, _EXAMPLE_AT, _AGREED = "example", "example place", "agreed to download"

@@ -38,7 +38,7 @@ __all__ = [
     "strongest_button",
 ]
 
-DEFAULT_LAYERS = (2, 4)
+DEFAULT_LAYERS = (0, 1)
 _ASKED = "map asked for"
 
 
@@ -208,11 +208,15 @@ def _pair_sentence(pairs: tuple[PairRow, ...], inputs: PatchInputs) -> str:
     pair = next((pair for pair in pairs if pair.layers == inputs.layers), None)
     if pair is None:
         return "Choose a pair of layers to compare it with its two members."
-    more, verdict = ("more", "superadditive by") if pair.excess > 0 else ("no more", "not superadditive,")
+    compared, verdict = {
+        1: ("more than the", f"superadditive by **{signed(pair.excess, 3)}**"),
+        0: ("just the", "not superadditive"),
+        -1: ("less than the", f"not superadditive (**{signed(pair.excess, 3)}**)"),
+    }[pair.side]
     return (
         f"Layers {and_list(pair.layers)} together change the {METRIC_NAMES[inputs.metric]} by "
-        f"**{signed(pair.observed, 3)}**, {more} than the {signed(pair.sum_of_singles, 3)} that they add up to alone: "
-        f"{verdict} **{signed(pair.excess, 3)}**."
+        f"**{signed(pair.observed, 3)}**, {compared} {signed(pair.sum_of_singles, 3)} that they add up to alone: "
+        f"{verdict}."
     )
 
 
@@ -223,7 +227,7 @@ def _pair_table(pairs: tuple[PairRow, ...]) -> pd.DataFrame:
             "observed": [pair.observed for pair in pairs],
             "sum": [pair.sum_of_singles for pair in pairs],
             "excess": [pair.excess for pair in pairs],
-            "superadditive": ["yes" if pair.excess > 0 else "no" for pair in pairs],
+            "superadditive": ["yes" if pair.side > 0 else "no" for pair in pairs],
         }
     )
 

@@ -27,6 +27,13 @@ def test_a_pairs_excess_is_observed_minus_the_sum_of_its_singles() -> None:
     assert (pair.observed, pair.sum_of_singles, pair.excess) == pytest.approx((6.0, 3.0, 3.0))
 
 
+@pytest.mark.parametrize(("logit", "side"), [(4.0, 0), (4.1, 1), (3.9, -1)])
+def test_superadditive_means_more_than_rounding(logit: float, side: int) -> None:
+    report = make_report({(0,): measured(5, 2.0), (1,): measured(2, 3.0), (0, 1): measured(1, logit)})
+    (pair,) = pair_rows(set_rows(report), "logit")
+    assert pair.side == side
+
+
 def test_pairs_without_both_singles_are_left_out() -> None:
     assert pair_rows(set_rows(make_report({(0,): measured(5, 2.0), (0, 1): measured(1, 7.0)})), "rr") == ()
 

@@ -175,9 +175,9 @@ def test_a_bug_is_exit_code_1(capsys: pytest.CaptureFixture[str], monkeypatch: p
 def test_as_a_process_of_its_own(folder: str) -> None:
     """Standard output holds the document and nothing else; nothing is written to standard error."""
     command = [sys.executable, "-m", "ivcore", *ask(folder, "--layers", "1", "--json")]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["patched"][0]["layers"] == [1]
     bad = [sys.executable, "-m", "ivcore", "check", "--model", "no-such-model"]
-    done = subprocess.run(bad, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(bad, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
