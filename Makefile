@@ -94,7 +94,7 @@ $(VENV)/.stamp-app: requirements.txt constraints.txt $(VENV)/.stamp-made
 	@touch $@
 
 $(VENV)/.stamp-test: requirements-test.txt requirements-train.txt $(VENV)/.stamp-app
-	$(PIP) -r requirements-test.txt
+	$(PIP) -r requirements-test.txt -r requirements-train.txt
 	@touch $@
 
 $(VENV)/.stamp-train: requirements-train.txt $(VENV)/.stamp-app

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from ivcore.activations import source_vectors
 from ivcore.behaviour import greedy_answers, judge
@@ -134,25 +133,32 @@ def _recovery(model: LoadedModel, task: Task, n: int, rng: random.Random) -> Rec
     sets = layer_sets(model.n_layers, 2)
     chosen = int(np.argmax(patched[:, :half].mean(axis=1)))
     measured = (full[half:], target[half:], patched[chosen, half:])
-    interval = bootstrap(
-        measured, _recovered, paired=True, vectorized=True, n_resamples=10_000, method="percentile", rng=0
-    )
-    low, high = interval.confidence_interval
+    low, high = _interval(measured)
     return Recovery(
         task=task.name,
         full_rr=float(full[half:].mean()),
         target_rr=float(target[half:].mean()),
         layers=sets[chosen],
         recovery=float(_recovered(*measured)),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         n=len(full) - half,
     )
 
 
+def _interval(measured: tuple[FloatArray, FloatArray, FloatArray]) -> tuple[float, float]:
+    """95% percentile bootstrap over queries (10,000 resamples, seeded); not a number if any resample is undefined."""
+    n = len(measured[0])
+    drawn = np.random.default_rng(0).integers(n, size=(10_000, n))
+    full, target, patched = (values[drawn] for values in measured)
+    low, high = np.percentile(_recovered(full, target, patched), [2.5, 97.5])
+    return float(low), float(high)
+
+
 def _recovered(full: FloatArray, target: FloatArray, patched: FloatArray, axis: int = -1) -> FloatArray:
-    gained: FloatArray = patched.mean(axis=axis) - target.mean(axis=axis)
-    return gained / (full.mean(axis=axis) - target.mean(axis=axis))
+    gained = np.asarray(patched.mean(axis=axis) - target.mean(axis=axis))
+    whole = np.asarray(full.mean(axis=axis) - target.mean(axis=axis))
+    return np.divide(gained, whole, out=np.full_like(gained, np.nan), where=np.abs(whole) >= 1e-6)
 
 
 def reciprocal_ranks(
@@ -198,7 +204,8 @@ def as_markdown(results: list[Verification]) -> str:
     for result in results:
         for found in result.recoveries:
             layers = ", ".join(map(str, found.layers))
-            share = f"{found.recovery:.2f} ({found.low:.2f} to {found.high:.2f})"
+            interval = "not defined" if np.isnan(found.low) else f"{found.low:.2f} to {found.high:.2f}"
+            share = "not defined" if np.isnan(found.recovery) else f"{found.recovery:.2f} ({interval})"
             ranks = f"{found.full_rr:.3f} | {found.target_rr:.3f}"
             lines.append(f"| {result.ref} | {found.task} | {ranks} | {layers} | {share} | {found.n} |")
     return "\n".join(lines)

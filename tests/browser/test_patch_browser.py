@@ -77,7 +77,7 @@ def test_the_first_page_answers_on_the_bundled_model(visit: Visit) -> None:
     expect(said(page)).to_contain_text("With the instruction")
     expect(page.locator(".iv-token.spot").first).to_contain_text("read here")
     assert cells(page).count() == 36
-    assert page.title() == "Patch"
+    expect(page).to_have_title("Instruction Vector Explorer")
 
 
 def test_typing_and_picking_layers_changes_the_result(visit: Visit) -> None:
@@ -101,12 +101,13 @@ def test_a_click_on_the_map_chooses_that_set_every_time(visit: Visit) -> None:
         cell(page, low, high).click()
         expect(said(page)).to_contain_text(name)
         settled(page)
+        if (low, high) == (1, 3):
+            expect(page).to_have_url(re.compile(r"layers=1&layers=3"))
     pill(page, 1).click()
     expect(said(page)).to_contain_text("layer 0")
     settled(page)
     cell(page, 0, 1).click()
     expect(said(page)).to_contain_text("layers 0 and 1")
-    assert re.search(r"layers=0&layers=1", page.url)
     expect(page.get_by_role("alert")).to_have_count(0)
 
 

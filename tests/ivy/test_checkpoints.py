@@ -113,5 +113,6 @@ def test_the_numbers_of_verify_are_those_of_a_plain_forward_pass(tuned: LoadedMo
 def test_verify_prints_a_table() -> None:
     result = verify("ivy-sft", n=4)
     table = as_markdown([result])
+    assert "nan" not in table
     assert table.count("| ivy-sft |") == len(result.following) + len(result.recoveries)
     assert 0 <= min(row.ema for row in result.following) <= max(row.ia for row in result.following) <= 1
