@@ -39,4 +39,4 @@ VOLUME ["/models", "/app/cache"]
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"STREAMLIT_SERVER_PORT\"]}/_stcore/health', timeout=4)"]
-CMD ["streamlit", "run", "app.py"]
+CMD ["python", "-m", "ui"]

@@ -36,7 +36,7 @@ help:
 venv: $(VENV)/.stamp-test
 
 app: $(VENV)/.stamp-app
-	$(BIN)/streamlit run app.py $(ARGS)
+	$(BIN)/python -m ui $(ARGS)
 
 check: $(VENV)/.stamp-test
 	$(BIN)/ruff format --check .

@@ -1,4 +1,7 @@
-"""The app: navigation and the frame around every page.  Start it with ``streamlit run app.py``."""
+"""The app: navigation and the frame around every page.
+
+``python -m ui`` starts it with everything in memory; ``streamlit run app.py`` works as well.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import calls
 from ui.guard import guarded
-from ui.patch_form import DEFAULT_MODEL
 
 st.set_page_config(
     page_title="Instruction Vector Explorer", page_icon=str(Path(__file__).parent / "ui" / "icon.svg"), layout="wide"
 )
 page = st.navigation([st.Page("pages/patch.py", title="Patch", default=True)])
-calls.warm(DEFAULT_MODEL)
 with guarded():
     page.run()

@@ -16,6 +16,7 @@ from ui.patch_help import LINE, READING, TITLE
 link = take_link()
 frame.header(TITLE, LINE)
 form = patch_form()
+notices = st.container()
 
 with guarded():
     inputs = form.inputs
@@ -54,7 +55,8 @@ with guarded():
 
     frame.model_caption(loaded, *patch_result.facts(result))
     options = form.options | {"layers": tuple(range(loaded.n_layers)), "metric": tuple(state.METRIC_NAMES)}
-    report_once([*state.link_complaints(link, options), *([complaint] if complaint else [])])
+    with notices:
+        report_once([*state.link_complaints(link, options), *([complaint] if complaint else [])])
     link_now = state.permalink(st.context.url or "", inputs)
     downloads = patch_downloads(result, loaded, inputs)
     frame.foot(READING, link_now, downloads, state.commands(inputs, inputs.answer_or_none))

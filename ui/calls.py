@@ -4,7 +4,7 @@
 2. ``verdict``: the self-check, once for each model.
 3. ``prompt`` and ``report``: keyed on the inputs and the fingerprint.  ``map_report`` holds every single layer and
    pair, so that a click on the map finds its numbers there; only a set of another size costs a pass of its own.
-4. ``warm``: loads the default model in the background while the first page is being drawn.
+4. ``warm``: what the first visitor would wait for, done before the server opens.
 
 Models are not thread-safe, so each call holds the model's own lock while it runs.
 """
@@ -12,13 +12,13 @@ Models are not thread-safe, so each call holds the model's own lock while it run
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from .engine import import_engine
 from .state import PatchInputs
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _LOG = logging.getLogger(__name__)
 
 def entries() -> tuple[ModelEntry, ...]:
     """The models that the application offers by name."""
+    import_engine()
     from ivcore.models import list_models
 
     return list_models()
@@ -148,12 +149,14 @@ def _files(ref: str) -> tuple[tuple[str, int, int], ...]:
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
-@st.cache_resource(show_spinner=False)
-def warm(ref: str) -> threading.Thread:
-    """Start loading and checking the default model in the background, once for each server."""
-    thread = threading.Thread(target=_warm, args=(ref,), daemon=True, name="warm-up")
-    thread.start()
-    return thread
+def warm(ref: str) -> None:
+    """Import the engine, then load and check a model, so that the first visitor finds both done."""
+    import_engine()
+    try:
+        loaded = model(ref, "auto", "float32")
+        verdict(loaded, loaded.fingerprint, loaded.device, loaded.dtype)
+    except Exception:
+        _LOG.warning("The model %s could not be loaded ahead of time; the page will say why.", ref, exc_info=True)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -173,11 +176,3 @@ def _report(
         text = inputs.answer_or_none
         answer = None if text is None else build_answer(_model.tokenizer, asked, text)
         return patch(_model, asked, answer, sets)
-
-
-def _warm(ref: str) -> None:
-    try:
-        loaded = model(ref, "auto", "float32")
-        verdict(loaded, loaded.fingerprint, loaded.device, loaded.dtype)
-    except Exception:
-        _LOG.info("The default model could not be loaded ahead of time; the page will say why.", exc_info=True)

@@ -24,8 +24,10 @@ def said_html(report: PatchReport, row: SetRow) -> str:
     """One or two sentences that say what the patch did."""
     word = f'<span class="answer mono">{html(visible(report.answer.token))}</span>'
     full, target = report.full.metrics, report.target.metrics
+    first = report.target.top[0] if report.target.top else None
+    behind = f", behind {_mono(first.token)}" if first and first.id != report.answer.id else ""
     start = (
-        f"With the instruction, {word} ranks {_place(full.rank)}; with only the query it ranks {_place(target.rank)}."
+        f"With the instruction, {word} ranks {_place(full.rank)}; with only the query {_place(target.rank)}{behind}."
     )
     if not row.layers:
         return _said(f"{start} Pick layers to write the instruction’s vector into.")
@@ -71,6 +73,10 @@ def tops_html(report: PatchReport, row: SetRow, patched_top: Sequence[TokenScore
 
 def _said(text: str) -> str:
     return f'<div class="iv"><p class="iv-said">{text}</p></div>'
+
+
+def _mono(token: str) -> str:
+    return f'<span class="mono">{html(visible(token))}</span>'
 
 
 def _place(rank: int) -> str:

@@ -27,9 +27,14 @@ CELL = "cell"
 
 POSITIVE = "#d55e00"
 NEGATIVE = "#0072b2"
-NEUTRAL = "rgba(128,128,128,0.13)"
+RAMP = [NEGATIVE, "rgba(0,114,178,0.1)", "rgba(128,128,128,0.1)", "rgba(213,94,0,0.1)", POSITIVE]
+"""From one end to the other, with all but no color around zero."""
+
 INK = "currentColor"
 UNITS = {"rr": "effect on RR", "logit": "effect on the logit", "logprob": "effect on log-probability (nats)"}
+FAINT = {"rr": 0.02, "logit": 0.1, "logprob": 0.1}
+"""The color scale reaches at least so far, so that effects of nothing much are not drawn in full color."""
+
 SIDES = {1: "more than the sum", 0: "as much as the sum", -1: "less than the sum"}
 
 _MAX_LABELLED = 10
@@ -51,7 +56,7 @@ def effect_map(
     frame = pd.DataFrame([_cell(row, metric) for row in rows if 1 <= len(row.layers) <= 2])
     if frame.empty:
         return empty_chart("The map appears here once a prompt has been measured.")
-    span = max(float(frame["effect"].abs().max()), 1e-9)
+    span = max(float(frame["effect"].abs().max()), FAINT[metric])
     values = [str(layer) for layer in range(n_layers)]
     labels = alt.Axis(labelAngle=0, labelOverlap=True, grid=False, domain=False, ticks=False, titleFontWeight="normal")
     base = alt.Chart(frame).encode(
@@ -60,7 +65,8 @@ def effect_map(
         ),
         y=alt.Y("high:O", title="higher layer", scale=alt.Scale(domain=values[::-1], paddingInner=0.06), axis=labels),
     )
-    scale = alt.Scale(domain=[-span, 0, span], range=[NEGATIVE, NEUTRAL, POSITIVE], interpolate="rgb")
+    domain = [-span, -0.001 * span, 0, 0.001 * span, span]
+    scale = alt.Scale(domain=domain, range=RAMP, interpolate="rgb")
     legend = alt.Legend(
         orient="bottom-right",
         title=None,

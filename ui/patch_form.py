@@ -19,8 +19,9 @@ __all__ = ["DEFAULT_MODEL", "PatchForm", "agreed_to_download", "check_badge", "p
 
 DEFAULT_MODEL = "ivy-sft"
 DEFAULT_STAGE = "SFT"
-DEFAULT_INSTRUCTION = "Given an adjective, state its comparative form."
-DEFAULT_QUERY = "Adjective: big. Answer:"
+DEFAULT_INSTRUCTION = "Given an animal, state whether or not it can fly. Print 'yes' or 'no'."
+DEFAULT_TASK, DEFAULT_NOUN = "can_fly", "owl"
+DEFAULT_QUERY = "Animal: owl. Answer:"
 
 _EXAMPLE, _EXAMPLE_AT, _AGREED = "example", "example place", "agreed to download"
 
@@ -127,6 +128,9 @@ def _examples() -> None:
     """A chooser that fills the three texts from a task, and two buttons that vary them."""
     from ivcore.prompts.tasks import load_task, task_names
 
+    if _EXAMPLE not in st.session_state and not {"instruction", "query"} & st.query_params.keys():
+        st.session_state[_EXAMPLE] = DEFAULT_TASK
+        st.session_state[_EXAMPLE_AT] = (load_task(DEFAULT_TASK).queries.index(DEFAULT_NOUN), 0)
     st.selectbox(
         "Start from an example",
         task_names(),
@@ -135,7 +139,7 @@ def _examples() -> None:
         placeholder=f"{len(task_names())} tasks to choose from",
         format_func=lambda name: load_task(name).instruction,
         on_change=_take_example,
-        width=300,
+        width=335,
     )
     chosen = st.session_state.get(_EXAMPLE) is not None
     st.button("Another query", icon=":material/casino:", on_click=_vary, args=(1, 0), disabled=not chosen)

@@ -21,12 +21,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_folder(tmp_path_factory.mktemp("models") / "tiny", n_layers=4)
 
 
-@pytest.fixture(autouse=True)
-def no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bundled model is not loaded behind the tests' back."""
-    monkeypatch.setattr("ui.calls.warm", lambda ref: None)
-
-
 @pytest.fixture
 def open_page(folder: Path) -> Open:
     """Open the app at an address with these parameters; by default on the tiny model."""

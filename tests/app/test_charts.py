@@ -44,8 +44,16 @@ def test_the_map_has_a_cell_for_each_single_and_pair(rows: tuple[SetRow, ...]) -
 
 def test_the_maps_scale_is_centred_on_zero_and_reaches_the_largest_effect(rows: tuple[SetRow, ...]) -> None:
     color = spec(charts.effect_map(rows, N_LAYERS, metric="logit"))["layer"][0]["encoding"]["color"]
-    assert color["scale"]["domain"] == [-4.0, 0, 4.0]
-    assert color["scale"]["range"] == [charts.NEGATIVE, charts.NEUTRAL, charts.POSITIVE]
+    domain, colors = color["scale"]["domain"], color["scale"]["range"]
+    assert domain == sorted(domain) and (domain[0], domain[-1]) == (-4.0, 4.0)
+    assert domain == [-value for value in reversed(domain)] and domain[len(domain) // 2] == 0
+    assert (colors[0], colors[-1]) == (charts.NEGATIVE, charts.POSITIVE) and len(colors) == len(domain)
+
+
+def test_effects_of_nothing_much_stay_pale() -> None:
+    tiny = set_rows(make_report({(0,): measured(10, 1.001), (1,): measured(10, 0.999)}))
+    color = spec(charts.effect_map(tiny, 2, metric="logit"))["layer"][0]["encoding"]["color"]
+    assert (color["scale"]["domain"][0], color["scale"]["domain"][-1]) == (-0.1, 0.1)
 
 
 def test_the_selected_set_is_outlined_and_a_larger_set_is_not(rows: tuple[SetRow, ...]) -> None:

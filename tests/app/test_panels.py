@@ -107,7 +107,7 @@ def test_texts_of_the_prompt_and_the_model_are_shown_not_run() -> None:
 def test_the_finding_in_words(rank: int, words: str) -> None:
     report = make_report({(2, 5): measured(rank, 3.0)})
     said = plain(said_html(report, set_rows(report)[0]))
-    assert "With the instruction, ␣small ranks 1st ; with only the query it ranks 10th" in said
+    assert "With the instruction, ␣small ranks 1st ; with only the query 10th" in said
     assert "vector at layers 2 and 5" in said and words in said
 
 

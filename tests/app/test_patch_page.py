@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ def test_the_first_page_is_whole(open_page: Open) -> None:
     assert page.title[0].value == "Patch an instruction vector"
     assert page.text_input(key="instruction").value == DEFAULT_INSTRUCTION
     assert page.text_input(key="query").value == DEFAULT_QUERY
+    assert page.selectbox(key="example").value == "can_fly" and not page.warning
     assert "Full prompt" in said(page) and "read here" in said(page) and "written here" in said(page)
     assert any("self-check passed" in popover.proto.popover.label for popover in page.get("popover"))
     caption = plain(" ".join(element.value for element in page.caption))
@@ -62,10 +64,10 @@ def test_the_first_page_is_whole(open_page: Open) -> None:
 
 def test_another_text_gives_another_result(open_page: Open) -> None:
     page = open_page()
-    before = said(page)
-    page.text_input(key="instruction").set_value("Given a word, say what is most unlike it.").run()
+    page.text_input(key="instruction").set_value("Given an adjective, state its antonym.").run()
     assert_whole(page)
-    assert said(page) != before and "␣adjective" not in said(page)
+    drawn = re.findall(r'iv-token inst[^>]*><b class="mono">([^<]*)</b>', said(page))
+    assert "".join(drawn).replace("␣", " ") == "Given an adjective, state its antonym."
 
 
 def test_picking_layers_changes_the_numbers(open_page: Open) -> None:
@@ -119,6 +121,16 @@ def test_an_example_fills_the_form_and_varies(open_page: Open) -> None:
     _button(page, "Another wording").click().run()
     assert page.text_input(key="instruction").value != wording
     assert_whole(page)
+
+
+def test_the_first_page_shows_a_bundled_task(open_page: Open) -> None:
+    from ivcore.prompts.tasks import load_task, query_text
+
+    task = load_task("can_fly")
+    assert task.instruction == DEFAULT_INSTRUCTION
+    assert query_text(task.field, "owl") == DEFAULT_QUERY
+    page = open_page(instruction="Mine.")
+    assert page.selectbox(key="example").value is None
 
 
 def test_t_inst_can_be_moved_and_another_instruction_starts_afresh(open_page: Open) -> None:
