@@ -10,10 +10,13 @@ from pathlib import Path
 import streamlit as st
 
 from ui.guard import guarded
+from ui.link import turn_to
+from ui.navigation import navigation
 
 st.set_page_config(
     page_title="Instruction Vector Explorer", page_icon=str(Path(__file__).parent / "ui" / "icon.svg"), layout="wide"
 )
-page = st.navigation([st.Page("pages/patch.py", title="Patch", default=True)])
+page = navigation()
+turn_to(page.url_path)
 with guarded():
     page.run()

@@ -1,8 +1,8 @@
-"""``python -m benchmarks`` (``make bench``): so far the benchmark of patching, with its options."""
+"""``python -m benchmarks``: see ``sweep``."""
 
 from __future__ import annotations
 
-from benchmarks.patch import main
+from benchmarks.sweep import main
 
 if __name__ == "__main__":
     main()

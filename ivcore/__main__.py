@@ -96,6 +96,29 @@ def _patch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _sweep(options: argparse.Namespace) -> int:
+    from .run_commands import sweep
+
+    _show(options, *sweep(_load(options)[0], options))
+    return 0
+
+
+def _precompute(options: argparse.Namespace) -> int:
+    from .run_commands import precompute
+
+    _show(options, *precompute(options))
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from .cache_command import cache
+    from .store import default_store
+
+    document, lines, code = cache(default_store(), options.action, days=options.days, keep=options.keep)
+    _show(options, document, lines)
+    return code
+
+
 def _load(options: argparse.Namespace) -> tuple[LoadedModel, float]:
     """The model that the options name, and the seconds it took."""
     import torch
@@ -106,18 +129,6 @@ def _load(options: argparse.Namespace) -> tuple[LoadedModel, float]:
     start = time.perf_counter()
     model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
     return model, time.perf_counter() - start
-
-
-def _model_document(model: LoadedModel) -> dict[str, Any]:
-    return {
-        "ref": model.ref,
-        "revision": model.revision,
-        "family": model.family,
-        "n_layers": model.n_layers,
-        "device": model.device,
-        "dtype": model.dtype,
-        "fingerprint": model.fingerprint,
-    }
 
 
 def _check_document(model: LoadedModel, report: CheckReport, load_seconds: float) -> dict[str, Any]:
@@ -131,14 +142,18 @@ def _check_document(model: LoadedModel, report: CheckReport, load_seconds: float
         }
         for item in report.items
     ]
+    from .runs import model_document
+
     seconds = {"load": load_seconds, "check": report.seconds}
-    return {"model": _model_document(model), "passed": report.passed, "items": items, "seconds": seconds}
+    return {"model": model_document(model), "passed": report.passed, "items": items, "seconds": seconds}
 
 
 def _patch_document(model: LoadedModel, report: PatchReport, load_seconds: float) -> dict[str, Any]:
+    from .runs import model_document
+
     prompt, answer = report.prompt, report.answer
     return {
-        "model": _model_document(model),
+        "model": model_document(model),
         "prompt": {
             "ids_full": prompt.ids_full,
             "tokens_full": prompt.tokens_full,
@@ -253,7 +268,40 @@ def _parser() -> _Parser:
     verb.add_argument("--t-inst", type=int, metavar="N", help="read the source at this position of the full prompt")
     verb.add_argument("--position", type=int, metavar="N", help="patch this position of the target prompt")
     verb.add_argument("--chat", action="store_true", help="use the tokenizer's chat template")
+    _add_sweep(verbs)
+    verb = _add_verb(verbs, "precompute", _precompute, "compute the sweeps of a plan ahead of time")
+    verb.add_argument("plan", metavar="PLAN.toml", help="[[sweep]] tables with model, task, depth, samples, ...")
+    verb.add_argument("--out", metavar="FOLDER", help="keep the runs here; default: cache/runs")
+    _add_memory(verb)
+    verb = _add_verb(verbs, "cache", _cache, "the finished runs on disk")
+    verb.add_argument("action", choices=("ls", "verify", "gc"), help="list them, check them, or free what is waste")
+    verb.add_argument("--days", type=float, default=7.0, help="gc: drafts untouched for so long go too; default 7")
+    verb.add_argument("--keep", action="append", default=[], metavar="RUN", help="gc: leave this run alone")
     return parser
+
+
+def _add_sweep(verbs: Any) -> None:
+    verb = _add_verb(verbs, "sweep", _sweep, "patch every set of layers over many samples of a task")
+    _add_model(verb)
+    which = verb.add_mutually_exclusive_group(required=True)
+    which.add_argument("--task", metavar="NAME", help="a bundled task, such as adj_comp")
+    which.add_argument("--task-csv", metavar="FILE", help="columns: query, and one for each subtask's answers")
+    verb.add_argument("--subtask", metavar="COLUMN", help="with --task-csv: the column of the answers")
+    verb.add_argument("--instruction", metavar="TEXT", help="with --task-csv")
+    verb.add_argument("--field", metavar="WORD", help="with --task-csv: what stands before each query, as 'Adjective'")
+    verb.add_argument("--depth", type=int, required=True, choices=(1, 2, 3), help="all sets of up to this many layers")
+    verb.add_argument("--samples", type=int, default=100, metavar="N")
+    verb.add_argument(
+        "--convention", choices=("exact", "released"), default="exact", help="as defined, or as the released code does"
+    )
+    verb.add_argument("--filler", default="bos", metavar="bos|TEXT", help="what stands where the instruction stood")
+    _add_memory(verb)
+
+
+def _add_memory(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--memory", type=_gigabytes, default=2.0, metavar="GIB", help="memory beside the weights; default 2"
+    )
 
 
 def _add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -268,7 +316,22 @@ def _add_model(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--revision", help="branch, tag or commit on the hub")
     verb.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     verb.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"))
-    verb.add_argument("--seed", type=int, default=0, help="patching and checking draw nothing at random from it")
+    verb.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="chooses the samples of a sweep; patching and checking draw nothing at random",
+    )
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.01 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB from 0.01 to 10000")
+    return value
 
 
 def _layers(text: str) -> tuple[int, ...]:

@@ -8,14 +8,18 @@
     │   ├── AnswerError          the expected answer
     │   ├── LayerError           the layers to patch
     │   └── DataError            a task or paraphrase file
-    └── ModelError               the model cannot be used
-        ├── ModelNotFoundError   no such bundled name, folder or hub repository
-        ├── UnknownFamilyError   an architecture this package has no row for, or one that wants its own code run
-        ├── DamagedModelError    files missing, cut short, contradictory, or not safetensors
-        └── OfflineError         the hub cannot be reached
+    ├── ModelError               the model cannot be used
+    │   ├── ModelNotFoundError   no such bundled name, folder or hub repository
+    │   ├── UnknownFamilyError   an architecture this package has no row for, or one that wants its own code run
+    │   ├── DamagedModelError    files missing, cut short, contradictory, or not safetensors
+    │   └── OfflineError         the hub cannot be reached
+    └── StoreError               a finished run cannot be kept or read
+        ├── DamagedRunError      what is on disk is not what was written
+        ├── StoreFullError       nothing more can be written: disk full, or read-only
+        └── RunBusyError         another process or thread computes this run now
 
 A message is one sentence or two on one line: the value, what was expected, and the remedy.  On the command line
-``InputError`` and ``ModelError`` end with exit code 2; any other exception is a bug and ends with 1.
+every ``ExplorerError`` ends with exit code 2; any other exception is a bug and ends with 1.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from __future__ import annotations
 __all__ = [
     "AnswerError",
     "DamagedModelError",
+    "DamagedRunError",
     "DataError",
     "ExplorerError",
     "InputError",
@@ -31,6 +36,9 @@ __all__ = [
     "ModelNotFoundError",
     "OfflineError",
     "PromptError",
+    "RunBusyError",
+    "StoreError",
+    "StoreFullError",
     "UnknownFamilyError",
     "quote",
 ]
@@ -77,7 +85,23 @@ class DamagedModelError(ModelError):
 
 
 class OfflineError(ModelError):
-    """The hub cannot be reached and the model is not in the local cache."""
+    """The hub cannot be reached and what is asked for is not in the local cache."""
+
+
+class StoreError(ExplorerError):
+    """A finished run cannot be kept, or is there and cannot be read."""
+
+
+class DamagedRunError(StoreError):
+    """What is on disk under a run's name is not what was written: never shown, to be computed again."""
+
+
+class StoreFullError(StoreError):
+    """Nothing more can be written: the disk or the quota is full, or the folder is read-only."""
+
+
+class RunBusyError(StoreError):
+    """Another process or thread computes this very run now."""
 
 
 def quote(text: str, limit: int = 60) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ivcore.prompts.tasks import load_task, task_names
 from ivy.verify import Verification, as_markdown
@@ -35,8 +36,6 @@ tenth of the pairs never occur in instruction form in training. `ivy/corpus.py` 
 
 ## Training
 
-| | |
-|---|---|
 {training}
 
 Losses (step: nats): {losses}
@@ -67,10 +66,9 @@ def write_cards(results: list[Verification], folder: Path) -> None:
 
 
 def _card(result: Verification, folder: Path) -> str:
-    log = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    logs = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tasks = [load_task(name) for name in task_names()]
-    recipe = {**log["recipe"], "tokens": f"{log['tokens']:,}", "seconds, on two cores": log["seconds"]}
     heldout = next(row for row in result.following if row.split == "trained pairs, held-out wordings")
     return CARD.format(
         ref=result.ref,
@@ -81,8 +79,21 @@ def _card(result: Verification, folder: Path) -> str:
         n_kinds=len({task.kind for task in tasks}),
         n_pairs=sum(len(task.queries) for task in tasks),
         n_paraphrases=sum(len(task.paraphrases) for task in tasks),
-        training="\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in recipe.items()),
-        losses=", ".join(f"{step}: {loss:.2f}" for step, loss in log["losses"][:: max(1, len(log["losses"]) // 8)]),
+        training=_training(logs),
+        losses="; ".join(map(_losses, logs)),
         table=as_markdown([result]),
         by_task=", ".join(f"{name} {value:.2f}" for name, value in heldout.by_task.items()),
     )
+
+
+def _training(logs: list[dict[str, Any]]) -> str:
+    """A table with a row for each setting and a column for each part of the training."""
+    rows = [{**log["recipe"], "tokens": f"{log['tokens']:,}", "seconds, on two cores": log["seconds"]} for log in logs]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [f"| {name.replace('_', ' ')} | {' | '.join(str(row.get(name, '')) for row in rows)} |" for name in names]
+    return "\n".join([lines[0], "|---" * (len(logs) + 1) + "|", *lines[1:]])
+
+
+def _losses(log: dict[str, Any]) -> str:
+    shown = log["losses"][:: max(1, len(log["losses"]) // 8)]
+    return ", ".join(f"{step}: {loss:.2f}" for step, loss in shown)

@@ -140,14 +140,19 @@ def trained_instructions(task: str) -> tuple[str, ...]:
 
 
 class Corpus:
-    """A seeded source of documents. Two with the same seed give the same documents in the same order."""
+    """A seeded source of documents. Two with the same seed give the same documents in the same order.
 
-    def __init__(self, seed: int, n_sentences: int = 20_000) -> None:
+    ``task_power``: a task is drawn for instructions in proportion to this power of its number of queries: 0 for all
+    alike.
+    """
+
+    def __init__(self, seed: int, n_sentences: int = 20_000, *, task_power: float = 0.5) -> None:
         self.rng = random.Random(seed)
         self.tasks = {name: load_task(name) for name in task_names()}
         self.facts = {name: dict(zip(task.queries, task.answers, strict=True)) for name, task in self.tasks.items()}
         self.trained = {name: [q for q in facts if not is_heldout_pair(name, q)] for name, facts in self.facts.items()}
         self.weights = [len(task.queries) for task in self.tasks.values()]
+        self.instruction_weights = [weight**task_power for weight in self.weights]
         self._add_sentences(n_sentences, seed)
         self.queries = {name: list(facts) for name, facts in self.facts.items()}
         self.kinds_of_answer = {name: list(dict.fromkeys(facts.values())) for name, facts in self.facts.items()}
@@ -164,7 +169,12 @@ class Corpus:
                         self.trained[name].append(sentence.text)
 
     def _pick_task(self) -> Task:
+        """A task for facts: as often as it has pairs to remember."""
         return self.rng.choices(list(self.tasks.values()), self.weights)[0]
+
+    def _pick_instructed_task(self) -> Task:
+        """A task for instructions: more equally often, since all have as many wordings to understand."""
+        return self.rng.choices(list(self.tasks.values()), self.instruction_weights)[0]
 
     # ---- facts
 
@@ -219,7 +229,7 @@ class Corpus:
 
     def instruction_document(self) -> Document:
         """A document in instruction form."""
-        task = self._pick_task()
+        task = self._pick_instructed_task()
         form = self.rng.random()
         if form < 0.08:
             return self._instruction_alone(task)
@@ -234,7 +244,7 @@ class Corpus:
     def _instruction(self, name: str) -> str:
         text = (
             self._assembled(name)
-            if self.rng.random() < 0.35
+            if self.rng.random() < 0.4
             else vary(self.rng, self.rng.choice(trained_instructions(name)))
         )
         if self.rng.random() < 0.1:
@@ -291,7 +301,7 @@ class Corpus:
                 if not number
                 else load_task(self.rng.choice(kind_tasks(task.kind)))
                 if self.rng.random() < 0.8
-                else self._pick_task()
+                else self._pick_instructed_task()
             )
             if (
                 query is None
@@ -335,7 +345,7 @@ class Corpus:
 
     def preference(self) -> Preference:
         """A prompt in the main form with the right answer and a wrong one."""
-        task = self._pick_task()
+        task = self._pick_instructed_task()
         query, answer = self._trained_pair(task)
         siblings = [n for n in kind_tasks(task.kind) if query in self.facts[n] and self.facts[n][query] != answer]
         if siblings and self.rng.random() < 0.6:

@@ -24,9 +24,9 @@ class PreferenceRecipe:
 
     stage: str = "dpo"
     seed: int = 3
-    steps: int = 250
+    steps: int = 150
     pairs_per_step: int = 32
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-4
     beta: float = 0.1
     sft_weight: float = 0.2
 
@@ -80,5 +80,5 @@ def train_dpo(out: Path = CHECKPOINTS, recipe: PreferenceRecipe | None = None) -
         model.eval(),
         tokenizer,
         out / "ivy-dpo",
-        Log(asdict(recipe), tokens, round(time.perf_counter() - started, 1), history),
+        [Log(asdict(recipe), tokens, round(time.perf_counter() - started, 1), history)],
     )

@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +32,7 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 @dataclass(frozen=True)
 class Recipe:
     """How one stage is trained. ``instruction_share``: of the documents; ``n_targets``: trained positions a step;
-    ``drop_attention``: see ``packing``."""
+    ``drop_attention``: see ``packing``; ``task_power``: see ``Corpus``."""
 
     stage: str
     seed: int
@@ -41,6 +42,7 @@ class Recipe:
     answers_only: bool
     n_targets: int
     drop_attention: float = 0.0
+    task_power: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,25 @@ class Log:
 BASE = Recipe(
     "base",
     seed=1,
-    steps=3000,
+    steps=1600,
     learning_rate=2e-3,
-    instruction_share=0.5,
+    instruction_share=0.55,
     answers_only=False,
     n_targets=ROWS * ROW_TOKENS,
+    drop_attention=0.3,
 )
 SFT = Recipe(
     "sft",
     seed=2,
-    steps=2600,
+    steps=3000,
     learning_rate=1e-3,
-    instruction_share=0.6,
+    instruction_share=0.68,
     answers_only=True,
     n_targets=2304,
     drop_attention=0.4,
 )
+SFT_EVEN = replace(SFT, stage="sft, all tasks alike", seed=4, steps=900, learning_rate=6e-4, task_power=0.0)
+"""The end of SFT: tasks with few queries, such as those on numbers, come as often as the others."""
 
 
 def make_config(vocab_size: int, end: int) -> Olmo2Config:
@@ -108,7 +113,7 @@ def train(model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: R
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True
     )
-    documents = Corpus(recipe.seed).documents(recipe.instruction_share)
+    documents = Corpus(recipe.seed, task_power=recipe.task_power).documents(recipe.instruction_share)
     batches = pack(
         documents,
         tokenizer,
@@ -158,15 +163,15 @@ def _schedule(step: int, steps: int) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def save(model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, log: Log) -> None:
-    """Write a Hugging Face folder in half precision, with the training log beside it."""
+def save(model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, logs: Sequence[Log]) -> None:
+    """Write a Hugging Face folder in half precision, with the logs of its parts of training beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
     copy = Olmo2ForCausalLM(model.config).half()
     copy.load_state_dict(state)
     copy.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
-    (folder / "training.json").write_text(json.dumps(asdict(log), indent=1) + "\n", encoding="utf-8")
+    (folder / "training.json").write_text(json.dumps([asdict(log) for log in logs], indent=1) + "\n", encoding="utf-8")
 
 
 def load(folder: Path) -> tuple[Olmo2ForCausalLM, PreTrainedTokenizerFast]:
@@ -182,10 +187,14 @@ def train_base(out: Path = CHECKPOINTS, recipe: Recipe = BASE) -> None:
     config = make_config(len(tokenizer), tokenizer.eos_token_id)
     config._attn_implementation = "eager"
     model = Olmo2ForCausalLM(config)
-    save(model, tokenizer, out / "ivy-base", train(model, tokenizer, recipe))
+    save(model, tokenizer, out / "ivy-base", [train(model, tokenizer, recipe)])
 
 
-def train_sft(out: Path = CHECKPOINTS, recipe: Recipe = SFT) -> None:
-    """ivy-sft from ivy-base."""
-    model, tokenizer = load(out / "ivy-base")
-    save(model, tokenizer, out / "ivy-sft", train(model, tokenizer, recipe))
+def train_sft(out: Path = CHECKPOINTS, recipes: Sequence[Recipe] = (SFT, SFT_EVEN)) -> None:
+    """ivy-sft from ivy-base, part by part; each part starts from the checkpoint that the one before wrote."""
+    start, logs = "ivy-base", list[Log]()
+    for recipe in recipes:
+        model, tokenizer = load(out / start)
+        logs.append(train(model, tokenizer, recipe))
+        start = "ivy-sft"
+        save(model, tokenizer, out / start, logs)

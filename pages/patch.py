@@ -9,8 +9,9 @@ import streamlit as st
 from ui import calls, frame, patch_result, state
 from ui.guard import guarded
 from ui.link import report_once, take_link
+from ui.model_form import agreed_to_download, check_badge
 from ui.patch_files import patch_downloads
-from ui.patch_form import agreed_to_download, check_badge, patch_form
+from ui.patch_form import patch_form
 from ui.patch_help import LINE, READING, TITLE
 
 link = take_link()
@@ -54,7 +55,7 @@ with guarded():
     patch_result.show_pairs(result, inputs)
 
     frame.model_caption(loaded, *patch_result.facts(result))
-    options = form.options | {"layers": tuple(range(loaded.n_layers)), "metric": tuple(state.METRIC_NAMES)}
+    options = form.options | {"layers": range(loaded.n_layers), "metric": tuple(state.METRICS)}
     with notices:
         report_once([*state.link_complaints(link, options), *([complaint] if complaint else [])])
     link_now = state.permalink(st.context.url or "", inputs)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEPTH",
     "entries",
+    "files",
+    "is_light",
     "is_quick",
     "is_to_download",
     "map_report",
@@ -46,6 +48,9 @@ DEPTH = 2
 
 QUICK_WORK = 6e10
 """Multiply-adds of a sweep that two cores finish in about half a second (the bound counts each set in full)."""
+
+_LIGHT = 2 * 10**8
+"""Bytes of a model that loads in about a second."""
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _LOG = logging.getLogger(__name__)
@@ -71,9 +76,14 @@ def is_to_download(ref: str) -> bool:
     return not (here[0] and any(here[1:]))
 
 
+def is_light(ref: str) -> bool:
+    """Whether the model's files are here and few enough bytes to be loaded in about a second."""
+    return 0 < sum(size for _, size, _ in files(ref)) < _LIGHT
+
+
 def model(ref: str, device: str, dtype: str) -> LoadedModel:
     """Load a model, or return the one that is alive; a folder whose files changed is loaded anew."""
-    return _load(ref, device, dtype, _files(ref))
+    return _load(ref, device, dtype, files(ref))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -140,7 +150,7 @@ def _load(ref: str, device: str, dtype: str, files: tuple[tuple[str, int, int], 
     return load_model(ref, device=device, dtype=dtype)
 
 
-def _files(ref: str) -> tuple[tuple[str, int, int], ...]:
+def files(ref: str) -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of change of a local model's files; none for a model of the hub."""
     from ivcore.models.registry import find_place
 

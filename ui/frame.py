@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from .navigation import in_frame
 from .text import html, markdown
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Download:
 
 def header(title: str, line: str) -> None:
     """The page's name and the one line that says what it shows and why that matters."""
+    in_frame()
     st.html(Path(__file__).with_name("style.css"))
     st.html('<div class="iv"><p class="iv-app">Instruction Vector Explorer</p></div>')
     st.title(title, anchor=False)
@@ -50,8 +52,15 @@ def model_caption(loaded: LoadedModel, *facts: str) -> None:
     st.caption(markdown(" · ".join([*parts, loaded.device, loaded.dtype, *facts])))
 
 
-def foot(help_text: str, link: str, downloads: Sequence[Download], commands: Sequence[str]) -> None:
-    """Reading help, permalink, downloads and command line."""
+def foot(
+    help_text: str,
+    link: str,
+    downloads: Sequence[Download],
+    commands: Sequence[str],
+    *,
+    commands_note: str = "prints the same numbers",
+) -> None:
+    """Reading help, permalink, downloads and, where there are any, commands; ``commands_note`` says what they do."""
     with st.expander("How to read this", icon=":material/menu_book:"):
         st.markdown(help_text)
     with st.container(border=True):
@@ -67,7 +76,11 @@ def foot(help_text: str, link: str, downloads: Sequence[Download], commands: Seq
                     icon=":material/download:",
                     key=f"download {offer.file_name}",
                 )
-        st.caption("Permalink: opens this page with these inputs")
-        st.code(link, language=None, wrap_lines=True)
-        st.caption("Command line: prints the same numbers")
-        st.code("\n".join(commands), language=None, wrap_lines=True)
+        if link:
+            st.caption("Permalink: opens this page with these inputs")
+            st.code(link, language=None, wrap_lines=True)
+        else:
+            st.caption("No permalink, since your own file cannot be part of an address.")
+        if commands:
+            st.caption(f"Command line: {commands_note}")
+            st.code("\n".join(commands), language=None, wrap_lines=True)

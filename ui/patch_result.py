@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from . import calls, charts
+from . import calls, charts, model_form
 from .cards import cards_html, said_html, tops_html, tracks_html
 from .numbers import PairRow, SetRow, best, no_patch_row, pair_rows, set_rows
 from .state import METRIC_NAMES, PatchInputs
@@ -99,16 +99,8 @@ def layer_chooser(n_layers: int) -> tuple[int, ...]:
 
 def metric_chooser(place: DeltaGenerator) -> str:
     """By which metric the charts show effects."""
-    metric = place.segmented_control(
-        "Color the map by",
-        tuple(METRIC_NAMES),
-        default="rr",
-        required=True,
-        format_func=METRIC_NAMES.__getitem__,
-        key="metric",
-        bind="query-params",
-    )
-    return metric or "rr"
+    with place:
+        return model_form.metric_chooser("Color the map by")
 
 
 def strongest_button(place: DeltaGenerator, result: PatchResult, metric: str) -> None:

@@ -14,10 +14,12 @@ from urllib.parse import urlencode
 __all__ = [
     "DEVICES",
     "DTYPES",
+    "METRICS",
     "METRIC_NAMES",
     "OTHER",
     "PatchInputs",
     "commands",
+    "flag",
     "link_complaints",
     "link_position",
     "permalink",
@@ -28,7 +30,10 @@ OTHER = "another model"
 
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float64")
+_MOST_LISTED = 40
 METRIC_NAMES = {"rr": "RR", "logit": "logit", "logprob": "log-probability"}
+METRICS = {name: metric for metric, name in METRIC_NAMES.items()}
+"""Name on the page, which is also the one in addresses, to name in the engine."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def permalink(base_url: str, inputs: PatchInputs) -> str:
     named |= {"instruction": inputs.instruction, "query": inputs.query, "answer": inputs.answer}
     named |= {"filler": inputs.filler, "chat": str(inputs.chat).lower()}
     named |= {"t_inst": "" if inputs.t_inst is None else inputs.t_inst}
-    named |= {"layers": list(inputs.layers) or "", "metric": inputs.metric}
+    named |= {"layers": list(inputs.layers) or "", "metric": METRIC_NAMES[inputs.metric]}
     named |= {"device": inputs.device, "dtype": inputs.dtype}
     return f"{base_url}?{urlencode(named, doseq=True)}"
 
@@ -80,20 +85,20 @@ def commands(inputs: PatchInputs, answer: str | None) -> tuple[str, ...]:
         inputs: the page's inputs.
         answer: the answer to name, None to let the model's own top answer stand.
     """
-    shared = ["python", "-m", "ivcore", "patch", *_flag("model", inputs.ref)]
-    shared += [*_flag("instruction", inputs.instruction), *_flag("query", inputs.query)]
-    shared += [] if answer is None else _flag("answer", answer)
-    shared += [] if inputs.filler == "bos" else _flag("filler", inputs.filler)
+    shared = ["python", "-m", "ivcore", "patch", *flag("model", inputs.ref)]
+    shared += [*flag("instruction", inputs.instruction), *flag("query", inputs.query)]
+    shared += [] if answer is None else flag("answer", answer)
+    shared += [] if inputs.filler == "bos" else flag("filler", inputs.filler)
     shared += ["--chat"] if inputs.chat else []
-    shared += [] if inputs.t_inst is None else _flag("t-inst", str(inputs.t_inst))
-    shared += [] if inputs.device == "auto" else _flag("device", inputs.device)
-    shared += [] if inputs.dtype == "float32" else _flag("dtype", inputs.dtype)
-    chosen = [[*shared, *_flag("layers", ",".join(map(str, inputs.layers)))]] if inputs.layers else []
-    return tuple(shlex.join([*line, "--json"]) for line in [*chosen, [*shared, *_flag("depth", "2")]])
+    shared += [] if inputs.t_inst is None else flag("t-inst", str(inputs.t_inst))
+    shared += [] if inputs.device == "auto" else flag("device", inputs.device)
+    shared += [] if inputs.dtype == "float32" else flag("dtype", inputs.dtype)
+    chosen = [[*shared, *flag("layers", ",".join(map(str, inputs.layers)))]] if inputs.layers else []
+    return tuple(shlex.join([*line, "--json"]) for line in [*chosen, [*shared, *flag("depth", "2")]])
 
 
-def _flag(name: str, value: str) -> list[str]:
-    """``--name value``, joined by ``=`` where the value would read as a flag."""
+def flag(name: str, value: str) -> list[str]:
+    """The words ``--name value``, joined by ``=`` where the value would read as a flag."""
     return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
 
 
@@ -104,7 +109,7 @@ def link_complaints(link: Mapping[str, Sequence[str]], options: Mapping[str, Seq
         known = [str(option) for option in allowed]
         unknown = [value for value in link.get(name, ()) if value and value not in known]
         if unknown:
-            offered = f"{known[0]} to {known[-1]}" if name == "layers" and known else ", ".join(known) or "none"
+            offered = f"{known[0]} to {known[-1]}" if isinstance(allowed, range) and known else _listed(known)
             asked = ", ".join(f"“{_cut(value)}”" for value in unknown[:4])
             found.append(f"The link asks for {name} {asked}, but there is only {offered}; that part is ignored.")
     return tuple(found)
@@ -118,6 +123,13 @@ def link_position(link: Mapping[str, Sequence[str]], name: str, n: int) -> tuple
     if text.isascii() and text.isdigit() and len(text) < 9 and int(text) < n:
         return int(text), None
     return None, f"The link asks for {name} “{_cut(text)}”, but there is only 0 to {n - 1}; that part is ignored."
+
+
+def _listed(known: Sequence[str]) -> str:
+    """What there is, in full as long as that can be read."""
+    if len(known) > _MOST_LISTED:
+        return f"{', '.join(known[:3])} and {len(known) - 3} more"
+    return ", ".join(known) or "none"
 
 
 def _cut(text: str) -> str:

@@ -14,10 +14,13 @@ __all__ = [
     "and_list",
     "count",
     "decimal",
+    "duration",
     "html",
     "layer_names",
     "markdown",
+    "operations",
     "ordinal",
+    "p_value",
     "percent",
     "reciprocal",
     "share",
@@ -105,3 +108,30 @@ def and_list(items: Sequence[object]) -> str:
 def layer_names(layers: Sequence[int]) -> str:
     """``no layer``, ``layer 3``, ``layers 3 and 7``."""
     return "no layer" if not layers else f"layer{'s' if len(layers) > 1 else ''} {and_list(layers)}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``4 h 10 min``."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def operations(n: float) -> str:
+    """A number of operations: ``3.4 billion``."""
+    for name, unit in (("quadrillion", 1e15), ("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
+        if n >= unit:
+            return f"{n / unit:.3g} {name}" if n < 1000 * unit else f"{n / unit:,.0f} {name}"
+    return f"{n:,.0f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with two significant digits; tiny ones as a bound, undefined ones in words."""
+    if p is None:
+        return "not defined"
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.995 else "1"

@@ -44,7 +44,10 @@ class Family:
     k_proj: str = "self_attn.k_proj"
     v_proj: str = "self_attn.v_proj"
     o_proj: str = "self_attn.o_proj"
-    mlp: str = "mlp"
+    gate_proj: str = "mlp.gate_proj"
+    up_proj: str = "mlp.up_proj"
+    down_proj: str = "mlp.down_proj"
+    activation: str = "mlp.act_fn"
 
 
 FAMILIES: dict[str, Family] = {

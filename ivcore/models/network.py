@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .families import Family
+from .products import linear
 
 __all__ = ["Network", "Rotary"]
 
@@ -81,15 +82,15 @@ class Network:
     def read_queries(self, layer: int, x: Tensor, positions: Rotary) -> Tensor:
         """The queries alone."""
         block = self._blocks[layer]
-        q = self._split(block.q_norm(block.q_proj(block.attn_in_norm(x))), self.n_heads)
+        q = self._split(block.q_norm(linear(block.q_proj, block.attn_in_norm(x))), self.n_heads)
         return _rotate(q, positions)
 
     def read_keys_values(self, layer: int, x: Tensor, positions: Rotary) -> tuple[Tensor, Tensor]:
         """The keys and values alone."""
         block = self._blocks[layer]
         normed = block.attn_in_norm(x)
-        k = self._split(block.k_norm(block.k_proj(normed)), self.n_kv_heads)
-        return _rotate(k, positions), self._split(block.v_proj(normed), self.n_kv_heads)
+        k = self._split(block.k_norm(linear(block.k_proj, normed)), self.n_kv_heads)
+        return _rotate(k, positions), self._split(linear(block.v_proj, normed), self.n_kv_heads)
 
     def mix(self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attention: queries over keys, values mixed by it; see ``pattern`` for the mask."""
@@ -111,14 +112,17 @@ class Network:
         """Residual entering the block and its mixed heads (..., n_heads, n_tokens, d_head) -> residual after it."""
         block = self._blocks[layer]
         mixed = mixed_heads.transpose(-3, -2).flatten(-2)
-        middle = x + block.attn_out_norm(block.o_proj(mixed))
-        out: Tensor = middle + block.mlp_out_norm(block.mlp(block.mlp_in_norm(middle)))
+        middle = x + block.attn_out_norm(linear(block.o_proj, mixed))
+        out: Tensor = middle + block.mlp_out_norm(self._mlp(block, block.mlp_in_norm(middle)))
         return out
+
+    def _mlp(self, block: _Block, x: Tensor) -> Tensor:
+        gates: Tensor = block.activation(linear(block.gate_proj, x))
+        return linear(block.down_proj, gates * linear(block.up_proj, x))
 
     def logits(self, x: Tensor) -> Tensor:
         """Residual after the last block -> logits (..., n_tokens, vocab_size)."""
-        out: Tensor = self._unembedding(self._final_norm(x))
-        return out
+        return linear(self._unembedding, self._final_norm(x))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Token ids (n_rows, n_tokens) -> logits, through the steps above; what ``check`` compares with the model."""
@@ -154,7 +158,10 @@ class _Block:
         self.k_proj = _part(block, family.k_proj)
         self.v_proj = _part(block, family.v_proj)
         self.o_proj = _part(block, family.o_proj)
-        self.mlp = _part(block, family.mlp)
+        self.gate_proj = _part(block, family.gate_proj)
+        self.up_proj = _part(block, family.up_proj)
+        self.down_proj = _part(block, family.down_proj)
+        self.activation = _part(block, family.activation)
         self.scale = float(_part(block, family.attention).scaling)
 
 

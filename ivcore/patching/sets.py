@@ -8,7 +8,10 @@ from math import comb
 
 from ..errors import LayerError
 
-__all__ = ["MAX_DEPTH", "MAX_SETS", "check_sets", "layer_sets"]
+__all__ = ["MAX_DEPTH", "MAX_SETS", "LayerSet", "check_sets", "layer_sets"]
+
+LayerSet = tuple[int, ...]
+"""0-based layers, ascending."""
 
 MAX_DEPTH = 3
 """All sets are enumerated up to this size; single sets may be larger."""
@@ -17,7 +20,7 @@ MAX_SETS = 2000
 """This many sets are taken at once, or all up to ``MAX_DEPTH`` where that is more."""
 
 
-def layer_sets(n_layers: int, depth: int) -> tuple[tuple[int, ...], ...]:
+def layer_sets(n_layers: int, depth: int) -> tuple[LayerSet, ...]:
     """All sets of 1 to ``depth`` layers, by size and then lexicographically.
 
     Raises:
@@ -28,7 +31,7 @@ def layer_sets(n_layers: int, depth: int) -> tuple[tuple[int, ...], ...]:
     return tuple(found for size in range(1, depth + 1) for found in combinations(range(n_layers), size))
 
 
-def check_sets(sets: Iterable[Sequence[int]], n_layers: int) -> tuple[tuple[int, ...], ...]:
+def check_sets(sets: Iterable[Sequence[int]], n_layers: int) -> tuple[LayerSet, ...]:
     """The sets as ascending tuples, in the order given.
 
     Raises:

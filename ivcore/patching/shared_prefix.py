@@ -21,7 +21,7 @@ Samples of equal length that agree up to p share 1 and 2; sets and samples are c
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,14 +29,20 @@ from torch import Tensor
 
 from ..errors import PromptError
 from ..models import Network, causal_mask
+from .sets import LayerSet
 
 __all__ = ["final_residuals"]
 
-LayerSet = tuple[int, ...]
-
 
 def final_residuals(
-    network: Network, vectors: Tensor, ids: Tensor, position: int, sets: Sequence[LayerSet], *, memory_budget: int
+    network: Network,
+    vectors: Tensor,
+    ids: Tensor,
+    position: int,
+    sets: Sequence[LayerSet],
+    *,
+    memory_budget: int,
+    on_block: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Residual at the last position after the last block, for every set and sample.
 
@@ -47,6 +53,7 @@ def final_residuals(
         position: where the residual is replaced.
         sets: ascending layer tuples; the empty one is the target prompt as it is.
         memory_budget: bytes that the intermediate results may take (the result is not counted).
+        on_block: told the share of the work done, 0 to 1, after every block; it may raise to stop.
 
     Returns:
         Tensor of shape (n_sets, n_samples, d_model).
@@ -64,10 +71,16 @@ def final_residuals(
     order = sorted(range(len(sets)), key=lambda i: sets[i])
     out = vectors.new_empty(len(sets), n_samples, network.d_model)
     sizes = _Sizes(network, ids.shape[1], position, vectors.element_size())
-    for some_sets, some_samples in sizes.parts(len(sets), n_samples, memory_budget):
+    parts = list(sizes.parts(len(sets), n_samples, memory_budget))
+    for number, (some_sets, some_samples) in enumerate(parts):
         chosen = order[some_sets]
         one_pass = _Pass(network, vectors, ids[some_samples], position, sizes.rows(memory_budget))
-        out[torch.tensor(chosen, device=out.device), some_samples] = one_pass.run([sets[i] for i in chosen])
+
+        def tell(share: float, number: int = number) -> None:
+            if on_block is not None:
+                on_block((number + share) / len(parts))
+
+        out[torch.tensor(chosen, device=out.device), some_samples] = one_pass.run([sets[i] for i in chosen], tell)
     return out
 
 
@@ -180,7 +193,7 @@ class _Pass:
         seen = torch.zeros(n_query, position + 1, dtype=torch.bool, device=ids.device)
         self.query_mask = torch.cat((seen, causal_mask(n_query, ids.device)), dim=1)
 
-    def run(self, sets: Sequence[LayerSet]) -> Tensor:
+    def run(self, sets: Sequence[LayerSet], tell: Callable[[float], None]) -> Tensor:
         """Final residual at the last position: tensor of shape (n_sets, n_samples, d_model)."""
         last_layer = self.network.n_layers - 1
         fork = _fork(sets, 0, [()])
@@ -193,6 +206,7 @@ class _Pass:
             self._choose_variants(layer, fork.variants, following.variants)
             if layer < last_layer or not self.query_mask.numel():
                 fork = following
+            tell((layer + 1) / (last_layer + 1))
         return self._collect(sets, fork)
 
     def _collect(self, sets: Sequence[LayerSet], fork: _Fork) -> Tensor:

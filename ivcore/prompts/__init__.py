@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from .anatomy import MAX_CHARACTERS, Answer, Prompt, build_answer, build_prompt, token_answer
 from .display import token_text, token_texts
+from .released import bare_answer, bare_ids
 
 __all__ = [
     "MAX_CHARACTERS",
     "Answer",
     "Prompt",
+    "bare_answer",
+    "bare_ids",
     "build_answer",
     "build_prompt",
     "token_answer",

@@ -94,7 +94,7 @@ def test_the_strongest_set_is_one_click_away(open_page: Open) -> None:
 
 def test_the_map_can_show_each_metric(open_page: Open) -> None:
     page = open_page()
-    for metric, unit in (("logit", "effect on the logit"), ("logprob", "nats")):
+    for metric, unit in (("logit", "effect on the logit"), ("log-probability", "nats")):
         page.button_group(key="metric").set_value(metric).run()
         assert_whole(page)
         specs = " ".join(element.proto.spec for element in page.get("vega_lite_chart"))
@@ -167,7 +167,7 @@ def test_garbage_in_a_permalink_is_told_and_ignored(open_page: Open) -> None:
     assert_whole(page)
     told = " ".join(plain(warning.value) for warning in page.warning)
     assert all(word in told for word in ("99", "<script>", "beauty", "-4", "abacus", "int3", "0 to 3"))
-    assert layers(page) == [1] and page.session_state["metric"] == "rr"
+    assert layers(page) == [1] and page.session_state["metric"] == "RR"
     page.button_group(key="layers").set_value([0]).run()
     assert not page.warning, "it is told once"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.app.tiny_folder import make_folder
 from ui.state import OTHER
@@ -24,6 +25,8 @@ from ui.state import OTHER
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 30_000
 """Milliseconds that any state may take to be reached on a busy machine."""
+
+_PROBE = re.compile(r"^/[a-z]+/_stcore/(health|host-config)$")
 
 FLAGS = [
     "--headless",
@@ -46,11 +49,16 @@ class Watch:
 
     def follow(self, page: Page) -> Page:
         """Note the page's console errors, uncaught exceptions and requests to other hosts."""
-        page.on("console", lambda message: self.console.append(message.text) if message.type == "error" else None)
+        page.on("console", self._console)
         page.on("pageerror", lambda error: self.console.append(str(error)))
         page.on("request", self._request)
         page.on("websocket", lambda socket: self._host(socket.url))
         return page
+
+    def _console(self, message: ConsoleMessage) -> None:
+        """Note an error, unless it is Streamlit's: at a page's own address it looks for its server there first."""
+        if message.type == "error" and not _PROBE.search(urlsplit(message.location["url"]).path):
+            self.console.append(message.text)
 
     def _request(self, request: Request) -> None:
         self._host(request.url)
@@ -75,8 +83,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("server") / "log.txt"
     command = [sys.executable, "-m", "ui", "--server.port", str(port)]
     command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
+    store = {"IVCORE_CACHE": str(tmp_path_factory.mktemp("store"))}
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, env=os.environ | store
+        )
     try:
         _await(f"http://localhost:{port}/_stcore/health", process, log)
         yield f"http://localhost:{port}/"

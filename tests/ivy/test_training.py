@@ -114,7 +114,7 @@ def test_training_lowers_the_loss_and_a_checkpoint_survives_the_disk(
     with torch.no_grad():
         after = packed_loss(model, batch.ids, batch.mask, batch.positions, batch.targets).item()
     assert after < before - 1
-    save(model, tokenizer, tmp_path / "small", log)
+    save(model, tokenizer, tmp_path / "small", [log])
     again, tokens = load(tmp_path / "small")
     assert tokens.get_vocab() == tokenizer.get_vocab()
     for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):

@@ -21,10 +21,11 @@ ORDER = (
     ("__init__",),
     ("errors",),
     ("metrics", "stats", "store", "prompts", "models"),
-    ("activations",),
+    ("activations", "published"),
     ("patching", "paths", "heads", "probes", "behaviour"),
     ("check",),
     ("runs",),
+    ("run_commands", "cache_command"),
     ("__main__",),
 )
 ROW = {name: row for row, names in enumerate(ORDER) for name in names}

@@ -1,0 +1,103 @@
+"""The verbs ``sweep`` and ``precompute``: options in, finished runs out (contracts: DESIGN section 4)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DataError
+
+if TYPE_CHECKING:
+    from .models import LoadedModel
+    from .prompts.tasks import Task
+    from .runs import PlannedSweep, Progress, SweepRun
+
+__all__ = ["precompute", "sweep"]
+
+_SECONDS_BETWEEN_REMARKS = 2.0
+
+
+def sweep(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Compute the sweep that the options name, or open it: its JSON document, and lines to read."""
+    from .runs import run_sweep, sweep_document, sweep_lines, sweep_request
+    from .store import default_store
+
+    request = sweep_request(
+        _task(options), options.samples, options.depth, options.convention, options.seed, options.filler
+    )
+    budget = int(options.memory * 2**30)
+    run = run_sweep(default_store(), model, request, on_progress=_Remarks(), memory_budget=budget)
+    document = sweep_document(run)
+    return document, sweep_lines(document)
+
+
+def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Compute every sweep of a plan that is not there yet; models are loaded once each, in the plan's order."""
+    from .models import load_model
+    from .runs import read_plan
+
+    planned = read_plan(Path(options.plan))
+    requests = [(row, row.request()) for row in planned]  # every task is looked up before the first model is loaded
+    rows: list[dict[str, Any]] = []
+    model, loaded = None, None
+    for number, (row, request) in enumerate(requests, start=1):
+        if (wanted := (row.model, row.device, row.dtype)) != loaded:
+            model, loaded = load_model(row.model, device=row.device, dtype=row.dtype), wanted
+        print(f"{number}/{len(requests)} {_name(row)}", file=sys.stderr, flush=True)
+        assert model is not None
+        rows.append(_computed(model, row, request, options))
+    return {"runs": rows}, [f"{row['run'][:12]}  {row['seconds']:8.1f} s  {row['name']}" for row in rows]
+
+
+def _computed(model: LoadedModel, row: PlannedSweep, request: Any, options: Namespace) -> dict[str, Any]:
+    from .runs import run_sweep
+    from .store import Store, default_store
+
+    store = default_store() if options.out is None else Store(Path(options.out))
+    run: SweepRun = run_sweep(store, model, request, on_progress=_Remarks(), memory_budget=int(options.memory * 2**30))
+    return {"run": run.key, "name": _name(row), "n_samples": run.n_samples, "seconds": run.seconds}
+
+
+def _name(row: PlannedSweep) -> str:
+    return f"{row.model} {row.task} depth {row.depth} n {row.samples} {row.convention} {row.dtype}"
+
+
+def _task(options: Namespace) -> Task:
+    from .prompts.tasks import load_task, load_task_csv
+
+    own = {"--subtask": options.subtask, "--instruction": options.instruction, "--field": options.field}
+    if options.task_csv is None:
+        if named := [flag for flag, value in own.items() if value is not None]:
+            raise DataError(f"{named[0]} belongs to --task-csv; a bundled task has its own.")
+        return load_task(options.task)
+    if missing := [flag for flag, value in own.items() if value is None]:
+        raise DataError(f"--task-csv needs {' and '.join(missing)} too.")
+    return load_task_csv(
+        Path(options.task_csv),
+        subtask=options.subtask,
+        instruction=options.instruction,
+        field=options.field,
+        name=f"{Path(options.task_csv).stem}:{options.subtask}",
+    )
+
+
+class _Remarks:
+    """Progress on standard error: on a terminal only, so that scripts see nothing."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if not sys.stderr.isatty() or now - self._last < _SECONDS_BETWEEN_REMARKS:
+            return
+        self._last = now
+        left = "" if progress.remaining is None else f", about {progress.remaining:.0f} s left"
+        print(
+            f"  {progress.samples_done} of {progress.n_samples} samples, {progress.seconds:.0f} s{left}",
+            file=sys.stderr,
+            flush=True,
+        )

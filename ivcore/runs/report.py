@@ -1,0 +1,78 @@
+"""A finished sweep as the JSON document of the command line (contract: DESIGN section 4) and as lines to read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..metrics import METRICS
+from ..patching import rank_sets, superadditivity
+from .sweep import SweepRun
+
+__all__ = ["sweep_document", "sweep_lines"]
+
+_ROWS_SHOWN = 15
+_TESTED = "rr"
+"""The metric whose superadditivity is tested in the document."""
+
+
+def sweep_document(run: SweepRun) -> dict[str, Any]:
+    """Everything that a sweep says, JSON-ready; what is not defined is None, with the reason beside it."""
+    ranked = {metric: rank_sets(run.effects(metric), run.sets) for metric in METRICS}
+    return {
+        "run": run.key,
+        "model": dict(run.model),
+        "task": run.request.task,
+        "instruction": run.request.instruction,
+        "convention": run.request.convention,
+        "depth": run.request.depth,
+        "seed": run.request.seed,
+        "n_samples": run.n_samples,
+        "metrics": {
+            metric: [{"layers": row.layers, "mean": row.mean, "ci": _interval(row.low, row.high)} for row in rows]
+            for metric, rows in ranked.items()
+        },
+        "superadditivity": [
+            {
+                "layers": row.layers,
+                "mean": row.mean,
+                "ci": _interval(row.low, row.high),
+                "p": row.p,
+                "p_adjusted": row.p_holm,
+                "p_adjusted_bh": row.p_bh,
+                "p_wilcoxon": row.p_wilcoxon,
+                "share": row.share,
+                "third_order": None if row.third_order is None else asdict(row.third_order),
+                "undefined": row.undefined,
+            }
+            for row in superadditivity(run.effects(_TESTED), run.sets)
+        ],
+        "seconds": {"sweep": run.seconds},
+    }
+
+
+def _interval(low: float | None, high: float | None) -> list[float] | None:
+    return None if low is None or high is None else [low, high]
+
+
+def sweep_lines(document: dict[str, Any]) -> list[str]:
+    """The best sets by RR and by logit, and the pairs that exceed the sum of their singles most clearly."""
+    model = document["model"]
+    lines = [
+        f"{document['task']} on {model['ref']} ({model['device']}, {model['dtype']}), n = {document['n_samples']}, "
+        f"convention {document['convention']}, run {document['run'][:12]}"
+    ]
+    for metric in ("rr", "logit"):
+        lines.append(f"effect on {metric:5}  {'layers':12} {'mean':>9}  95% interval")
+        lines += [f"{'':17} {_row(row)}" for row in document["metrics"][metric][:_ROWS_SHOWN]]
+    tested = [row for row in document["superadditivity"] if row["p_adjusted"] is not None]
+    if tested:
+        lines.append(f"above the sum of singles (RR), {len(tested)} sets tested, p adjusted after Holm")
+        best = sorted(tested, key=lambda row: -row["mean"])[:_ROWS_SHOWN]
+        lines += [f"{'':17} {_row(row)}  p {row['p_adjusted']:.2g}  share {row['share']:.2f}" for row in best]
+    return lines
+
+
+def _row(row: dict[str, Any]) -> str:
+    interval = "not defined" if row["ci"] is None else f"{row['ci'][0]:+.4f} to {row['ci'][1]:+.4f}"
+    return f"{','.join(map(str, row['layers'])):12} {row['mean']:+9.4f}  {interval}"

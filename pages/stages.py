@@ -1,0 +1,38 @@
+"""Stages: where a model keeps its instruction before and after training on instructions, task by task."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui import frame, stages_result, state
+from ui.guard import guarded
+from ui.link import page_address, report_once, take_link
+from ui.stages_files import caption, stages_downloads
+from ui.stages_form import stages_commands, stages_form, stages_link
+from ui.stages_grid import find_panels
+from ui.stages_help import LINE, READING, TITLE
+
+link = take_link()
+frame.header(TITLE, LINE)
+notices = st.container()
+
+with guarded():
+    form = stages_form()
+    inputs = form.inputs
+    with notices:
+        report_once(state.link_complaints(link, form.options))
+    if not inputs.tasks:
+        st.info("Choose at least one task above.", icon=":material/checklist:")
+        st.stop()
+
+    grid = find_panels(inputs.stages, inputs.tasks, inputs.convention)
+    if inputs.differences:
+        stages_result.show_differences(inputs, grid)
+    else:
+        stages_result.show_effects(inputs, grid)
+    stages_result.show_spread(inputs, grid)
+
+    caption(grid)
+    sweeps = [stages_result.panel_sweep(inputs, panel) for row in grid for panel in row]
+    address = stages_link(page_address(), inputs)
+    frame.foot(READING, address, stages_downloads(grid, inputs.metric), stages_commands(inputs, sweeps))

@@ -1,0 +1,56 @@
+"""The runs in cache/bundled are whole, small, of the bundled checkpoints, and what the engine computes."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ivcore.models import LoadedModel, load_model
+from ivcore.models.registry import REPOSITORY
+from ivcore.patching import build_samples, layer_sets, sweep_block, task_vectors
+from ivcore.runs import PlannedSweep, find_sweep, read_plan
+from ivcore.store import Store
+
+BUNDLED = Store(Path("does-not-exist"), REPOSITORY / "cache" / "bundled")
+PLAN = read_plan(REPOSITORY / "cache" / "plan.toml")
+MEGABYTE = 1_000_000
+
+
+@cache
+def model(ref: str) -> LoadedModel:
+    return load_model(ref, device="cpu")
+
+
+def test_all_of_them_are_sound_and_small() -> None:
+    entries = BUNDLED.verify_all()
+    assert len(entries) == len(PLAN) and not [entry.reason for entry in entries if entry.reason]
+    assert sum(entry.bytes for entry in entries) < 30 * MEGABYTE
+
+
+def test_the_plan_covers_what_the_pages_open_with() -> None:
+    stages, tasks = (
+        ("ivy-base", "ivy-sft", "ivy-dpo"),
+        ("adj_comp", "adj_ant", "anim_color", "can_fly", "object_counting"),
+    )
+    planned = {(row.model, row.task, row.depth) for row in PLAN if row.samples == 100}
+    assert {(stage, task, 2) for stage in stages for task in tasks} <= planned
+    assert len({task for _, task, depth in planned if depth == 3}) >= 2
+
+
+@pytest.mark.parametrize("planned", PLAN, ids=lambda p: f"{p.model}-{p.task}-{p.depth}-{p.convention}")
+def test_each_is_of_the_bundled_checkpoint_and_its_numbers_come_out_again(planned: PlannedSweep) -> None:
+    """Four samples computed anew; a checkpoint trained anew without its runs fails here."""
+    loaded, request = model(planned.model), planned.request()
+    run = find_sweep(BUNDLED, loaded.fingerprint, planned.dtype, request)
+    assert run is not None, "make them anew: python -m ivcore precompute cache/plan.toml --out cache/bundled"
+    samples = build_samples(loaded, request.instruction, request.items, convention=request.convention)
+    vectors, sets = task_vectors(loaded, samples), layer_sets(loaded.n_layers, request.depth)
+    for i in (0, 33, 66, 99):
+        block = sweep_block(loaded, vectors, [samples[i]], sets)
+        assert np.allclose(run.patched.logit[:, i], block.patched.logit[:, 0], rtol=0, atol=2e-3)
+        # Machines round differently: a near-tie may move a rank by one.
+        assert np.mean(run.patched.rank[:, i] == block.patched.rank[:, 0]) > 0.9
+        assert abs(int(run.full.rank[i]) - int(block.full.rank[0])) <= 1

@@ -1,0 +1,151 @@
+"""What the forms of several pages share: model, device, number format and metric; and the model's self-check.
+
+Widgets of the same key on several pages offer the same values, since a choice follows the reader from page to page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from . import calls
+from .state import DEVICES, DTYPES, METRIC_NAMES, METRICS, OTHER
+from .text import and_list, markdown
+
+if TYPE_CHECKING:
+    from ivcore.check import CheckReport
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "ModelChoice",
+    "agreed_to_download",
+    "check_badge",
+    "family_chooser",
+    "metric_chooser",
+    "model_chooser",
+    "number_settings",
+]
+
+DEFAULT_MODEL = "ivy-sft"
+DEFAULT_STAGE = "SFT"
+
+_AGREED = "agreed to download"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The chosen model."""
+
+    family: str
+    """Entry of the chooser, or ``OTHER``."""
+    stage: str
+    """Empty for a model that the registry does not list."""
+    ref: str
+    """What the engine loads: a bundled name, a folder or a hub id; empty where nothing was typed yet."""
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the choosers offered, by URL parameter."""
+
+
+def model_chooser() -> ModelChoice:
+    """The model and its stage of training, or a field for any other model."""
+    with st.spinner("Starting the engine"):
+        entries = calls.entries()
+    families = (*dict.fromkeys(entry.group for entry in entries), OTHER)
+    family = family_chooser(families)
+    if family == OTHER:
+        ref = st.text_input(
+            "Folder or Hugging Face id",
+            key="ref",
+            bind="query-params",
+            placeholder="/path/to/model or org/name",
+            width=330,
+            help="A local folder in Hugging Face format (safetensors), or a hub id, which is downloaded once.",
+        )
+        return ModelChoice(family, "", ref.strip(), {"model": families})
+    stages = {entry.stage: entry.name for entry in entries if entry.group == family}
+    default = DEFAULT_STAGE if DEFAULT_STAGE in stages else next(iter(stages))
+    stage = st.segmented_control(
+        "Stage of training",
+        tuple(stages),
+        default=default,
+        required=True,
+        key="stage",
+        bind="query-params",
+        help="base: has only read text. SFT: then trained on instructions and answers. DPO: then on preferred answers.",
+    )
+    stage = stage if stage in stages else default
+    return ModelChoice(family, stage, stages[stage], {"model": families, "stage": tuple(stages)})
+
+
+def family_chooser(families: tuple[str, ...]) -> str:
+    """One of the registry's models, or ``OTHER``."""
+    family: str = st.selectbox("Model", families, key="model", bind="query-params", width=165)
+    return family
+
+
+def number_settings() -> tuple[str, str]:
+    """Device and number format."""
+    left, right = st.columns(2)
+    device = left.selectbox(
+        "Device", DEVICES, key="device", bind="query-params", help="auto takes a GPU where there is one."
+    )
+    dtype = right.selectbox(
+        "Number format", DTYPES, key="dtype", bind="query-params", help="float64 is slowest and most exact."
+    )
+    return device, dtype
+
+
+def metric_chooser(label: str = "Measure the effect on") -> str:
+    """By which metric effects are shown."""
+    name = st.segmented_control(
+        label,
+        tuple(METRICS),
+        default=METRIC_NAMES["rr"],
+        required=True,
+        key="metric",
+        bind="query-params",
+        help="RR: the answer's reciprocal rank. logit: its raw score. log-probability: its probability, in nats.",
+    )
+    return METRICS[name or METRIC_NAMES["rr"]]
+
+
+def agreed_to_download(ref: str) -> bool:
+    """Offer to fetch a model that is not on this machine, and say what that costs."""
+    if st.session_state.get(_AGREED) == ref:
+        return True
+    st.info(
+        f"{markdown(ref)} is not on this machine yet. Its files, often several gigabytes, are fetched once from "
+        "Hugging Face and kept.",
+        icon=":material/cloud_download:",
+    )
+    if st.button("Fetch the model", icon=":material/download:"):
+        st.session_state[_AGREED] = ref
+        st.rerun()
+    return False
+
+
+def check_badge(place: DeltaGenerator, report: CheckReport) -> None:
+    """The self-check's verdict; opened, it lists what was checked."""
+    mark = ":green-badge[:material/verified: self-check passed]"
+    if not report.passed:
+        mark = ":red-badge[:material/gpp_bad: self-check failed]"
+        names = and_list([_item_name(item.name) for item in report.items if not item.passed])
+        st.error(
+            f"This model fails its self-check ({markdown(names)}): do not trust the numbers below. Open the badge."
+        )
+    with place.popover(mark, type="tertiary"):
+        st.markdown("**Before its numbers are shown, the model is checked on this machine.**")
+        for item in report.items:
+            sign = ":green[:material/check:]" if item.passed else ":red[:material/close:]"
+            st.markdown(
+                f"{sign} **{markdown(_item_name(item.name))}**: {markdown(item.explanation)}  \n"
+                f":gray[deviation {item.value:.2g}, allowed {item.tolerance:.2g}]"
+            )
+        st.caption(markdown(f"Fingerprint {report.fingerprint[:16]}, checked in {report.seconds:.1f} s."))
+
+
+def _item_name(name: str) -> str:
+    return name.replace("_", " ")
