@@ -110,6 +110,7 @@ def effect_chart(panel: Panel, *, metric: str, span: float | None) -> alt.LayerC
         tooltips=_tooltips(f"mean {UNITS[metric]}"),
         selected=best.layers,
         labelled=False,
+        clickable=False,
         axis_titles=_NO_TITLES,
         height=_HEIGHT,
     )
@@ -131,6 +132,7 @@ def difference_chart(difference: Difference, *, metric: str, span: float | None)
         span=span or max(abs(float(largest["effect"])), FAINT[metric]),
         tooltips=_tooltips(f"difference in {UNITS[metric]}"),
         labelled=False,
+        clickable=False,
         axis_titles=_NO_TITLES,
         height=_HEIGHT,
     )

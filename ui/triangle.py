@@ -39,7 +39,7 @@ def triangle(
     tooltips: Sequence[alt.Tooltip],
     selected: Sequence[int] = (),
     labelled: bool | None = None,
-    legend: bool = True,
+    clickable: bool = True,
     axis_titles: tuple[str, str] = ("lower layer of the set", "higher layer"),
     height: int | None = None,
 ) -> alt.LayerChart:
@@ -53,7 +53,7 @@ def triangle(
         tooltips: what hovering shows.
         selected: the layers of the outlined set.
         labelled: whether numbers stand in the cells; by default where there are few layers.
-        legend: whether to draw the color scale.
+        clickable: whether a click chooses; without, the chart is only looked at.
         axis_titles: of the horizontal and the vertical axis.
         height: pixels; by default fit to the number of layers.
     """
@@ -66,10 +66,12 @@ def triangle(
     )
     domain = [-span, -0.001 * span, 0, 0.001 * span, span]
     scale = alt.Scale(domain=domain, range=RAMP, interpolate="rgb")
-    color = alt.Color("effect:Q", scale=scale, legend=_legend(span) if legend else None)
-    rects = base.mark_rect(cursor="pointer", cornerRadius=3).encode(color=color, tooltip=list(tooltips))
+    color = alt.Color("effect:Q", scale=scale, legend=_legend(span))
+    rects = base.mark_rect(cursor="pointer" if clickable else "default", cornerRadius=3).encode(
+        color=color, tooltip=list(tooltips)
+    )
     named = "set" in cells.columns
-    layers = [rects.add_params(pick(["set"] if named else ["low", "high"]))]
+    layers = [rects.add_params(pick(["set"] if named else ["low", "high"])) if clickable else rects]
     if n_layers <= _MAX_LABELLED if labelled is None else labelled:
         layers.append(base.mark_text(fontSize=11).encode(text="label:N", color=_on_cell(span)))
     outline = base.transform_filter(_is_set(selected) if named else is_chosen(selected))

@@ -176,19 +176,18 @@ def test_killed_at_any_moment_it_resumes_to_the_same_numbers(tmp_path: Path) -> 
     folder = str(save_folder(make_olmo2(), tmp_path / "model"))
     draw, kills = random.Random(0), 0
     for _ in range(12):
-        child = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", _CHILD, folder, str(tmp_path / "runs")],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        )
-        assert child.stdout is not None and child.stdout.readline() == "ready\n"
-        time.sleep(draw.uniform(0, 0.25) if kills < 4 else 0)
-        if kills < 4 and child.poll() is None:
-            child.send_signal(signal.SIGKILL)
-            kills += 1
-        out = child.stdout.read()
-        child.wait()
+        ) as child:
+            assert child.stdout is not None and child.stdout.readline() == "ready\n"
+            time.sleep(draw.uniform(0, 0.25) if kills < 4 else 0)
+            if kills < 4 and child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+                kills += 1
+            out = child.stdout.read()
         if "done" in out:
             break
     assert kills, "nothing was killed: this would prove nothing"
