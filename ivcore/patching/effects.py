@@ -130,7 +130,7 @@ def superadditivity(effects: FloatArray, sets: Sequence[LayerSet], seed: int = 0
     larger = [s for s in sets if len(s) in (2, 3) and all((layer,) in row for layer in s)]
     if not larger:
         return ()
-    excess = np.stack([row[s] - sum(row[layer,] for layer in s) for s in larger])
+    excess = _rounded(np.stack([row[s] - sum(row[layer,] for layer in s) for s in larger]))
     third: dict[LayerSet, FloatArray] = {
         s: _third_order(row, s) for s in larger if len(s) == 3 and all(p in row for p in combinations(s, 2))
     }
@@ -172,6 +172,11 @@ def spread(means: FloatArray, sets: Sequence[LayerSet]) -> Spread:
     if not len(sets) or positive[top] == 0:
         return Spread(None, None, None, len(sets))
     return Spread(effective_number(positive), sets[top], float(positive[top] / positive.sum()), len(sets))
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """Differences of reciprocal ranks that are zero come out as 1e-17 or so, and would count as above or below zero."""
+    return np.round(values, 12) + 0.0
 
 
 def _third_order(row: dict[LayerSet, FloatArray], layers: LayerSet) -> FloatArray:

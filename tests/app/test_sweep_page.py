@@ -315,6 +315,29 @@ def test_a_bad_file_gets_one_sentence_and_the_page_stays(
     assert not page.error and not page.exception
 
 
+def test_fetching_without_a_network_says_so_and_offers_a_file(open_sweep: Open) -> None:
+    """The tests run with the hub switched off."""
+    page = open_sweep(task=OWN_FILE)
+    page.button(key="fetch task").click().run()
+    assert_one_sentence(page, "task.json")
+    page.selectbox(key="task").set_value("adj_ant").run()
+    assert not page.error and not page.exception
+
+
+def test_a_fetched_task_is_swept(open_sweep: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ivcore.prompts import tasks
+
+    def fetch(name: str) -> tasks.Task:
+        return tasks.load_task(name)
+
+    monkeypatch.setattr(tasks, "load_bigbench_hub", fetch)
+    page = open_sweep(task=OWN_FILE)
+    page.selectbox(key="hub task").set_value("snarks").run()
+    page.button(key="fetch task").click().run()
+    assert not page.exception and not page.error
+    assert tasks.load_task("snarks").instruction[:30] in words(page)
+
+
 def test_markup_in_an_own_file_is_shown_as_text(open_sweep: Open) -> None:
     script = "<script>alert(1)</script>"
     content = f'query,{script}\n"{script}",=1+1\n{script} two,@x\n'.encode()

@@ -153,3 +153,13 @@ def test_the_spread_counts_positive_means_only() -> None:
 def test_rows_that_do_not_fit_the_sets_are_refused() -> None:
     with pytest.raises(InputError, match="do not fit"):
         rank_sets(np.zeros((2, 3)), SETS)
+
+
+def test_an_excess_of_nothing_counts_as_nothing_also_for_thirds_and_tenths() -> None:
+    """1/10 + 1/5 - 3/10 is 5.6e-17 in floating point: not above zero."""
+    sets = layer_sets(2, 2)
+    values = np.array([[0.1, 0.1, 0.4], [0.2, 0.2, 0.1], [0.3, 0.3, 0.9]])
+    assert (values[2] - values[0] - values[1])[0] != 0
+    row = superadditivity(values, sets)[0]
+    assert row.share == pytest.approx(1 / 3)
+    assert row.p_wilcoxon == pytest.approx(0.5), "one sample is left once zeros are left out"
