@@ -17,7 +17,7 @@ DEFAULT_INSTRUCTION = "Given an animal, state whether or not it can fly. Print '
 DEFAULT_TASK, DEFAULT_NOUN = "can_fly", "owl"
 DEFAULT_QUERY = "Animal: owl. Answer:"
 
-_EXAMPLE, _EXAMPLE_AT = "example", "example place"
+_EXAMPLE, _EXAMPLE_AT, _EXAMPLE_ROUND = "example", "example place", "example round"
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,30 @@ def _examples() -> None:
     """A chooser that fills the three texts from a task, and two buttons that vary them."""
     from ivcore.prompts.tasks import load_task, task_names
 
-    if _EXAMPLE not in st.session_state and not {"instruction", "query"} & st.query_params.keys():
-        st.session_state[_EXAMPLE] = DEFAULT_TASK
+    typed = st.session_state.get(_EXAMPLE_ROUND, 0) or {"instruction", "query"} & st.query_params.keys()
+    if _example_key() not in st.session_state and not typed:
+        st.session_state[_example_key()] = DEFAULT_TASK
         st.session_state[_EXAMPLE_AT] = (load_task(DEFAULT_TASK).queries.index(DEFAULT_NOUN), 0)
     st.selectbox(
         "Start from an example",
         task_names(),
         index=None,
-        key=_EXAMPLE,
+        key=_example_key(),
         placeholder=f"{len(task_names())} tasks to choose from",
         format_func=lambda name: load_task(name).instruction,
         on_change=_take_example,
         width=335,
     )
-    chosen = st.session_state.get(_EXAMPLE) is not None
+    chosen = st.session_state.get(_example_key()) is not None
     st.button("Another query", icon=":material/casino:", on_click=_vary, args=(1, 0), disabled=not chosen)
     st.button("Another wording", icon=":material/translate:", on_click=_vary, args=(0, 1), disabled=not chosen)
+
+
+def _example_key() -> str:
+    """The chooser is a new one once own text was typed. Were the old one emptied instead, a browser that does not know
+    it yet would send the example again with the next text, and what was typed would be lost.
+    """
+    return f"{_EXAMPLE} {st.session_state.get(_EXAMPLE_ROUND, 0)}"
 
 
 def _take_example() -> None:
@@ -77,7 +85,7 @@ def _vary(queries: int, wordings: int) -> None:
     """Move on by so many queries and paraphrases of the chosen example."""
     from ivcore.prompts.tasks import load_task, query_text
 
-    name = st.session_state.get(_EXAMPLE)
+    name = st.session_state.get(_example_key())
     if name is None:
         return
     task = load_task(name)
@@ -119,7 +127,8 @@ def _texts() -> tuple[str, str, str]:
 
 def _own_text() -> None:
     """The texts are no longer those of the chosen example."""
-    st.session_state[_EXAMPLE] = None
+    if st.session_state.get(_example_key()) is not None:
+        st.session_state[_EXAMPLE_ROUND] = st.session_state.get(_EXAMPLE_ROUND, 0) + 1
 
 
 def _settings() -> dict[str, Any]:

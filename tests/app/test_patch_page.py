@@ -55,7 +55,7 @@ def test_the_first_page_is_whole(open_page: Open) -> None:
     assert page.title[0].value == "Patch an instruction vector"
     assert page.text_input(key="instruction").value == DEFAULT_INSTRUCTION
     assert page.text_input(key="query").value == DEFAULT_QUERY
-    assert page.selectbox(key="example").value == "can_fly" and not page.warning
+    assert page.selectbox(key="example 0").value == "can_fly" and not page.warning
     assert "Full prompt" in said(page) and "read here" in said(page) and "written here" in said(page)
     assert any("self-check passed" in popover.proto.popover.label for popover in page.get("popover"))
     caption = plain(" ".join(element.value for element in page.caption))
@@ -111,7 +111,7 @@ def test_an_expected_answer_is_measured_instead_of_the_models_own(open_page: Ope
 
 def test_an_example_fills_the_form_and_varies(open_page: Open) -> None:
     page = open_page()
-    page.selectbox(key="example").set_value("adj_comp").run()
+    page.selectbox(key="example 0").set_value("adj_comp").run()
     assert_whole(page)
     assert "comparative" in page.text_input(key="instruction").value
     first = page.text_input(key="query").value
@@ -130,7 +130,18 @@ def test_the_first_page_shows_a_bundled_task(open_page: Open) -> None:
     assert task.instruction == DEFAULT_INSTRUCTION
     assert query_text(task.field, "owl") == DEFAULT_QUERY
     page = open_page(instruction="Mine.")
-    assert page.selectbox(key="example").value is None
+    assert page.selectbox(key="example 0").value is None
+
+
+def test_own_text_gets_a_chooser_anew_so_that_a_late_word_from_the_browser_cannot_undo_it(open_page: Open) -> None:
+    page = open_page()
+    page.text_input(key="instruction").set_value("Given an animal, state its color.").run()
+    assert page.selectbox(key="example 1").value is None
+    assert not [chooser for chooser in page.selectbox if chooser.key == "example 0"]
+    page.text_input(key="query").set_value("Animal: crow. Answer:").run()
+    assert page.text_input(key="instruction").value == "Given an animal, state its color."
+    page.selectbox(key="example 1").set_value("adj_comp").run()
+    assert page.text_input(key="instruction").value != "Given an animal, state its color."
 
 
 def test_t_inst_can_be_moved_and_another_instruction_starts_afresh(open_page: Open) -> None:
