@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import DamagedModelError, InputError
+from .stats import ratio
 
 __all__ = [
     "CONVENTIONS",
     "METRICS",
-    "RECOVERY_FLOOR",
     "Measures",
     "Metrics",
     "TokenScore",
@@ -37,9 +37,6 @@ __all__ = [
 
 METRICS = ("rr", "logit", "logprob")
 """The names under which effects are reported."""
-
-RECOVERY_FLOOR = 1e-6
-"""Below this distance between full prompt and target alone, recovery is undefined."""
 
 CONVENTIONS = ("exact", "released")
 """As defined, or as the code released with arXiv 2602.07930 computes it."""
@@ -166,8 +163,7 @@ def effect(patched: Metrics, target: Metrics, metric: str) -> float:
 
 def recovery(patched: Metrics, target: Metrics, full: Metrics, metric: str) -> float | None:
     """Effect as a share of the distance from target alone to full prompt; None where that is under 1e-6."""
-    span = _value(full, metric) - _value(target, metric)
-    return None if abs(span) < RECOVERY_FLOOR else effect(patched, target, metric) / span
+    return ratio(effect(patched, target, metric), _value(full, metric) - _value(target, metric))
 
 
 def _value(metrics: Metrics, metric: str) -> float:

@@ -4,7 +4,7 @@
    that one matrix product makes them all.
 2. ``one_sided_tests``: paired t-test and Wilcoxon signed-rank test that a row's mean is above zero; Holm's and
    Benjamini and Hochberg's adjustment over all rows tested.
-3. ``ratio_interval``: bootstrap of a ratio of two means (recovery).
+3. ``ratio``, ``ratio_interval``: a ratio of two means (recovery), and its bootstrap.
 4. ``rank_agreement``, ``top_overlap``: do two rankings agree?
 5. ``effective_number``: over how many items is a sum spread?
 
@@ -35,6 +35,7 @@ __all__ = [
     "effective_number",
     "one_sided_tests",
     "rank_agreement",
+    "ratio",
     "ratio_interval",
     "top_overlap",
 ]
@@ -87,6 +88,7 @@ class RatioInterval:
     high: float | None
     n: int
     undefined: str | None
+    """Why the value, or else its interval, is not defined, in words."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,11 @@ def one_sided_tests(values: FloatArray) -> tuple[SampleTest, ...]:
     return tuple(test(i) for i in range(len(rows)))
 
 
+def ratio(above: float, below: float) -> float | None:
+    """``above / below``; None where ``below`` is within 1e-6 of zero."""
+    return None if abs(below) < _SMALLEST_DENOMINATOR else above / below
+
+
 def ratio_interval(
     numerators: FloatArray,
     denominators: FloatArray,
@@ -184,15 +191,14 @@ def ratio_interval(
     """
     pair = _rows(np.stack([numerators, denominators]))
     n = pair.shape[1]
-    above, below = pair.mean(axis=1)
-    if abs(below) < _SMALLEST_DENOMINATOR:
-        return RatioInterval(None, None, None, n, "the denominator is zero")
-    value = float(above / below)
+    above, below = pair.mean(axis=1).tolist()
+    if (value := ratio(above, below)) is None:
+        return RatioInterval(None, None, None, n, "the denominator is within 1e-6 of zero")
     if n < _SAMPLES_FOR_AN_INTERVAL:
-        return RatioInterval(value, None, None, n, None)
+        return RatioInterval(value, None, None, n, "a single sample has no interval")
     drawn = resample_weights(n, n_resamples, seed) @ pair.T
     if (drawn[:, 1] * np.sign(below)).min() < _SMALLEST_DENOMINATOR:
-        return RatioInterval(value, None, None, n, None)
+        return RatioInterval(value, None, None, n, "the denominator reaches zero in some resamples")
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - level) / 2, (1 + level) / 2])
     return RatioInterval(value, min(float(low), value), max(float(high), value), n, None)
 

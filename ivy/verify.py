@@ -27,6 +27,7 @@ from ivcore.models import LoadedModel, load_model
 from ivcore.patching import final_residuals, layer_sets
 from ivcore.prompts import build_answer, build_prompt
 from ivcore.prompts.tasks import Task, load_task, query_text, task_names
+from ivcore.stats import ratio_interval
 from ivy.corpus import heldout_instructions, is_heldout_pair, trained_instructions
 from ivy.train import CHECKPOINTS
 
@@ -58,9 +59,9 @@ class Recovery:
     full_rr: float
     target_rr: float
     layers: tuple[int, ...]
-    recovery: float
-    low: float
-    high: float
+    recovery: float | None
+    low: float | None
+    high: float | None
     n: int
 
 
@@ -132,33 +133,17 @@ def _recovery(model: LoadedModel, task: Task, n: int, rng: random.Random) -> Rec
     full, target, patched = reciprocal_ranks(model, task, pairs[: 2 * half])
     sets = layer_sets(model.n_layers, 2)
     chosen = int(np.argmax(patched[:, :half].mean(axis=1)))
-    measured = (full[half:], target[half:], patched[chosen, half:])
-    low, high = _interval(measured)
+    found = ratio_interval(patched[chosen, half:] - target[half:], full[half:] - target[half:])
     return Recovery(
         task=task.name,
         full_rr=float(full[half:].mean()),
         target_rr=float(target[half:].mean()),
         layers=sets[chosen],
-        recovery=float(_recovered(*measured)),
-        low=low,
-        high=high,
+        recovery=found.value,
+        low=found.low,
+        high=found.high,
         n=len(full) - half,
     )
-
-
-def _interval(measured: tuple[FloatArray, FloatArray, FloatArray]) -> tuple[float, float]:
-    """95% percentile bootstrap over queries (10,000 resamples, seeded); not a number if any resample is undefined."""
-    n = len(measured[0])
-    drawn = np.random.default_rng(0).integers(n, size=(10_000, n))
-    full, target, patched = (values[drawn] for values in measured)
-    low, high = np.percentile(_recovered(full, target, patched), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _recovered(full: FloatArray, target: FloatArray, patched: FloatArray, axis: int = -1) -> FloatArray:
-    gained = np.asarray(patched.mean(axis=axis) - target.mean(axis=axis))
-    whole = np.asarray(full.mean(axis=axis) - target.mean(axis=axis))
-    return np.divide(gained, whole, out=np.full_like(gained, np.nan), where=np.abs(whole) >= 1e-6)
 
 
 def reciprocal_ranks(
@@ -204,8 +189,8 @@ def as_markdown(results: list[Verification]) -> str:
     for result in results:
         for found in result.recoveries:
             layers = ", ".join(map(str, found.layers))
-            interval = "not defined" if np.isnan(found.low) else f"{found.low:.2f} to {found.high:.2f}"
-            share = "not defined" if np.isnan(found.recovery) else f"{found.recovery:.2f} ({interval})"
+            interval = "not defined" if found.low is None else f"{found.low:.2f} to {found.high:.2f}"
+            share = "not defined" if found.recovery is None else f"{found.recovery:.2f} ({interval})"
             ranks = f"{found.full_rr:.3f} | {found.target_rr:.3f}"
             lines.append(f"| {result.ref} | {found.task} | {ranks} | {layers} | {share} | {found.n} |")
     return "\n".join(lines)

@@ -14,12 +14,8 @@ def main() -> None:
     """Warm up, then hand over to Streamlit's own command line."""
     print("Loading the engine, a few seconds.", flush=True)
     _warm_up()
-    from streamlit.runtime.pages_manager import PagesManager
     from streamlit.web import cli
 
-    # Until app.py has run once, Streamlit would take the folder `pages` for navigation of its own, and a first visitor
-    # who follows a link to a page would find that.
-    PagesManager.uses_pages_directory = False
     app = Path(__file__).resolve().parents[1] / "app.py"
     sys.argv = ["streamlit", "run", str(app), *sys.argv[1:]]
     cli.main(prog_name="streamlit")

@@ -21,11 +21,9 @@ from .worker import Job, workshop
 
 if TYPE_CHECKING:
     from ivcore.models import LoadedModel
-    from ivcore.patching import SetEffect, Spread, Superadditivity
+    from ivcore.patching import HeldOut, SetEffect, Spread, Superadditivity
     from ivcore.runs import Progress, SweepCost, SweepRequest, SweepRun, SweepSummary
     from ivcore.stats import MeanInterval, RatioInterval
-
-    from .sweep_numbers import HeldOut
 
 __all__ = [
     "common_sets",
@@ -47,10 +45,6 @@ __all__ = [
     "stored",
     "summaries",
 ]
-
-
-_SAME = 9
-"""Means that agree to so many decimals differ by rounding only."""
 
 
 def summaries() -> tuple[SweepSummary, ...]:
@@ -227,8 +221,7 @@ def _fingerprint(ref: str, files: tuple[tuple[str, int, int], ...]) -> str:
 def _ranking(_run: SweepRun, key: str, metric: str) -> tuple[SetEffect, ...]:
     from ivcore.patching import rank_sets
 
-    found = rank_sets(_run.effects(metric), _run.sets)
-    return tuple(sorted(found, key=lambda row: (-round(row.mean, _SAME), len(row.layers), row.layers)))
+    return rank_sets(_run.effects(metric), _run.sets)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -254,9 +247,9 @@ def _ratio(_run: SweepRun, key: str, layers: tuple[int, ...], metric: str) -> Ra
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _halves(_run: SweepRun, key: str, metric: str) -> tuple[HeldOut, ...]:
-    from .sweep_numbers import held_out
+    from ivcore.patching import chosen_on_halves
 
-    return held_out(_run, metric)
+    return chosen_on_halves(_run.effects(metric), _run.span(metric), _run.sets)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)

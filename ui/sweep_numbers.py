@@ -1,9 +1,7 @@
 """From a finished sweep to the rows that charts, tables and downloads show (DESIGN section 2).
 
 1. ``sample_rows``: for one set, each sample's words and numbers.
-2. ``held_out``: the best of many sets is flattered by the samples that chose it, so it is chosen on one half of the
-   samples and measured on the other, and the other way round.
-3. ``sets_csv``, ``samples_csv`` and ``as_json``: the same numbers as files.
+2. ``sets_csv``, ``samples_csv`` and ``as_json``: the same numbers as files.
 """
 
 from __future__ import annotations
@@ -15,9 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .numbers import METRICS
 from .sweep_state import set_name
 
@@ -25,10 +20,7 @@ if TYPE_CHECKING:
     from ivcore.patching import SetEffect, Superadditivity
     from ivcore.runs import SweepRun
 
-__all__ = ["HeldOut", "SampleRow", "as_json", "held_out", "recovery_of", "sample_rows", "samples_csv", "sets_csv"]
-
-_FEWEST = 4
-"""With fewer samples a half would be one sample."""
+__all__ = ["SampleRow", "as_json", "sample_rows", "samples_csv", "sets_csv"]
 
 
 @dataclass(frozen=True)
@@ -48,17 +40,6 @@ class SampleRow:
     patched: float
     effect: float
     """``patched`` minus ``target``."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """A set chosen on some samples and measured on others."""
-
-    effect: SetEffect
-    """Of the chosen set, on the samples that did not choose it."""
-    n_chosen_on: int
-    recovery: float | None
-    """On the same samples; None where it is not defined."""
 
 
 def sample_rows(run: SweepRun, layers: tuple[int, ...], metric: str) -> tuple[SampleRow, ...]:
@@ -83,47 +64,22 @@ def sample_rows(run: SweepRun, layers: tuple[int, ...], metric: str) -> tuple[Sa
     )
 
 
-def recovery_of(effects: NDArray[np.float64], span: NDArray[np.float64]) -> float | None:
-    """Ratio of the two means; None where the denominator is under the floor."""
-    from ivcore.metrics import RECOVERY_FLOOR
-
-    whole = float(span.mean())
-    return None if abs(whole) < RECOVERY_FLOOR else float(effects.mean()) / whole
-
-
-def held_out(run: SweepRun, metric: str, seed: int = 0) -> tuple[HeldOut, ...]:
-    """The best set of each half of the samples, measured on the other half; nothing where there are too few samples."""
-    if run.n_samples < _FEWEST:
-        return ()
-    order = np.random.default_rng(seed).permutation(run.n_samples)
-    halves = order[: run.n_samples // 2], order[run.n_samples // 2 :]
-    return _cross(run, metric, *halves), _cross(run, metric, *halves[::-1])
-
-
-def _cross(run: SweepRun, metric: str, choose: NDArray[np.intp], measure: NDArray[np.intp]) -> HeldOut:
-    from ivcore.patching import rank_sets
-
-    effects = run.effects(metric)
-    best = int(effects[:, choose].mean(axis=1).argmax())
-    (found,) = rank_sets(effects[best : best + 1, measure], run.sets[best : best + 1])
-    return HeldOut(found, len(choose), recovery_of(effects[best, measure], run.span(metric)[measure]))
-
-
 def sets_csv(
     run: SweepRun,
     ranked: Mapping[str, Sequence[SetEffect]],
     excesses: Mapping[str, Sequence[Superadditivity]],
 ) -> str:
     """One line for each metric and set: mean effect, interval, recovery, and superadditivity where it has one."""
+    from ivcore.stats import ratio
+
     names = ["metric", "layers", "n", "mean", "ci_low", "ci_high", "recovery"]
     tests = ["mean", "low", "high", "t", "p", "p_wilcoxon", "p_holm", "p_bh", "share", "undefined"]
     rows = []
     for metric, sets in ranked.items():
-        effects, span = run.effects(metric), run.span(metric)
-        index = {layers: i for i, layers in enumerate(run.sets)}
+        span = float(run.span(metric).mean())
         tested = {row.layers: row for row in excesses.get(metric, ())}
         for row in sets:
-            numbers = [row.n, row.mean, row.low, row.high, recovery_of(effects[index[row.layers]], span)]
+            numbers = [row.n, row.mean, row.low, row.high, ratio(row.mean, span)]
             test = tested.get(row.layers)
             more = ["" if test is None else getattr(test, name) for name in tests]
             rows.append([metric, _spaced(row.layers), *numbers, *more])

@@ -16,13 +16,13 @@ from . import runs, sweep_charts
 from .charts import UNITS
 from .state import METRIC_NAMES
 from .sweep_charts import interval
-from .sweep_numbers import HeldOut, recovery_of, sample_rows
+from .sweep_numbers import sample_rows
 from .sweep_state import set_name, set_names, set_of
 from .text import and_list, count, decimal, layer_names, markdown, share, signed, visible
 from .triangle import selected_layers
 
 if TYPE_CHECKING:
-    from ivcore.patching import SetEffect
+    from ivcore.patching import HeldOut, SetEffect
     from ivcore.runs import SweepRun
 
 __all__ = [
@@ -74,8 +74,10 @@ class SweepResult:
     @cached_property
     def recoveries(self) -> dict[tuple[int, ...], float | None]:
         """Recovery of every set."""
-        effects, span = self.run.effects(self.metric), self.run.span(self.metric)
-        return {layers: recovery_of(effects[i], span) for i, layers in enumerate(self.run.sets)}
+        from ivcore.stats import ratio
+
+        span = float(self.run.span(self.metric).mean())
+        return {row.layers: ratio(row.mean, span) for row in self.ranked}
 
 
 def set_chooser(place: DeltaGenerator, run: SweepRun, metric: str) -> SweepResult:

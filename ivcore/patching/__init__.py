@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from .cost import Shape, minimal_operations
 from .effects import (
+    HeldOut,
     ReleasedTest,
     SetEffect,
     Spread,
     Superadditivity,
     ThirdOrder,
+    chosen_on_halves,
     rank_sets,
     released_superadditivity,
     spread,
@@ -33,6 +35,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_SETS",
     "MEMORY_BUDGET",
+    "HeldOut",
     "LayerSet",
     "Outcome",
     "PatchReport",
@@ -47,6 +50,7 @@ __all__ = [
     "ThirdOrder",
     "build_samples",
     "check_sets",
+    "chosen_on_halves",
     "final_residuals",
     "layer_sets",
     "minimal_operations",

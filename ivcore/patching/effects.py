@@ -3,10 +3,12 @@
 Effects are arrays of shape (n_sets, n_samples), metric(patched) - metric(target alone).
 
 1. ``rank_sets``: mean and interval of every set, strongest first.
-2. ``superadditivity``: for every pair and triple f(S) minus the sum of its singles, sample by sample, with interval and
+2. ``chosen_on_halves``: the best of many sets is flattered by the samples that chose it, so it is chosen on one half of
+   the samples and measured on the other, and the other way round.
+3. ``superadditivity``: for every pair and triple f(S) minus the sum of its singles, sample by sample, with interval and
    tests; for triples also the third-order interaction, f(ijk) - f(ij) - f(ik) - f(jk) + f(i) + f(j) + f(k).
-3. ``released_superadditivity``: the test of the code released with arXiv 2602.07930 (REFERENCE, departure 4).
-4. ``spread``: over how many singles and pairs the effect is spread.
+4. ``released_superadditivity``: the test of the code released with arXiv 2602.07930 (REFERENCE, departure 4).
+5. ``spread``: over how many singles and pairs the effect is spread.
 """
 
 from __future__ import annotations
@@ -21,15 +23,17 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ..errors import InputError
-from ..stats import MeanInterval, bootstrap_means, effective_number, one_sided_tests
+from ..stats import MeanInterval, bootstrap_means, effective_number, one_sided_tests, ratio
 from .sets import LayerSet
 
 __all__ = [
+    "HeldOut",
     "ReleasedTest",
     "SetEffect",
     "Spread",
     "Superadditivity",
     "ThirdOrder",
+    "chosen_on_halves",
     "rank_sets",
     "released_superadditivity",
     "spread",
@@ -38,6 +42,10 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 _RELEASED_MEAN = 50.0
+_TIE_DECIMALS = 9
+"""Means that agree to so many decimals differ by rounding only."""
+_FEWEST_TO_HALVE = 4
+"""With fewer samples a half would be one sample."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,17 @@ class SetEffect:
     """95% bootstrap interval over samples; None for a single sample."""
     high: float | None
     n: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A set chosen on some samples and measured on others."""
+
+    effect: SetEffect
+    """Of the chosen set, on the samples that did not choose it."""
+    n_chosen_on: int
+    recovery: float | None
+    """On the same samples; None where it is not defined."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +129,40 @@ class Spread:
 
 
 def rank_sets(effects: FloatArray, sets: Sequence[LayerSet], seed: int = 0) -> tuple[SetEffect, ...]:
-    """Mean and interval of every set, highest mean first; ties by layers. Raises InputError as ``bootstrap_means``."""
+    """Mean and interval of every set, highest mean first; of equals (to nine decimals) the smaller set, then by layers.
+
+    Raises:
+        InputError: as ``bootstrap_means``.
+    """
     _check(effects, sets)
     rows = [
         SetEffect(layers, found.mean, found.low, found.high, found.n)
         for layers, found in zip(sets, bootstrap_means(effects, seed=seed), strict=True)
     ]
-    return tuple(sorted(rows, key=lambda row: (-row.mean, row.layers)))
+    return tuple(sorted(rows, key=lambda row: _strength(row.mean, row.layers)))
+
+
+def chosen_on_halves(
+    effects: FloatArray, span: FloatArray, sets: Sequence[LayerSet], seed: int = 0
+) -> tuple[HeldOut, ...]:
+    """The best set of each random half of the samples, measured on the other half; nothing for fewer than 4 samples.
+
+    Args:
+        effects: shape (n_sets, n_samples).
+        span: metric(full prompt) - metric(target alone), shape (n_samples,).
+        sets: one a row of ``effects``.
+        seed: of the halves and of the intervals.
+
+    Raises:
+        InputError: as ``bootstrap_means``.
+    """
+    _check(effects, sets)
+    n = effects.shape[1]
+    if n < _FEWEST_TO_HALVE or not len(sets):
+        return ()
+    order = np.random.default_rng(seed).permutation(n)
+    halves = order[: n // 2], order[n // 2 :]
+    return tuple(_held_out(effects, span, sets, *pair, seed) for pair in (halves, halves[::-1]))
 
 
 def superadditivity(effects: FloatArray, sets: Sequence[LayerSet], seed: int = 0) -> tuple[Superadditivity, ...]:
@@ -172,6 +218,25 @@ def spread(means: FloatArray, sets: Sequence[LayerSet]) -> Spread:
     if not len(sets) or positive[top] == 0:
         return Spread(None, None, None, len(sets))
     return Spread(effective_number(positive), sets[top], float(positive[top] / positive.sum()), len(sets))
+
+
+def _strength(mean: float, layers: LayerSet) -> tuple[float, int, LayerSet]:
+    """Sorts the strongest set first."""
+    return -round(mean, _TIE_DECIMALS), len(layers), layers
+
+
+def _held_out(
+    effects: FloatArray,
+    span: FloatArray,
+    sets: Sequence[LayerSet],
+    choose: NDArray[np.intp],
+    measure: NDArray[np.intp],
+    seed: int,
+) -> HeldOut:
+    means = effects[:, choose].mean(axis=1).tolist()
+    best = min(range(len(sets)), key=lambda i: _strength(means[i], sets[i]))
+    (found,) = rank_sets(effects[best : best + 1, measure], sets[best : best + 1], seed)
+    return HeldOut(found, len(choose), ratio(found.mean, float(span[measure].mean())))
 
 
 def _rounded(values: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..activations import source_vectors
-from ..errors import InputError, PromptError
+from ..errors import AnswerError, InputError, PromptError, quote
 from ..metrics import CONVENTIONS, Measures, measure_rows
 from ..models import LoadedModel
 from ..prompts import Answer, bare_answer, bare_ids, build_answer, build_prompt
@@ -93,7 +93,7 @@ def build_samples(
     if not items:
         raise InputError("There are no samples to sweep over; give at least one query with its answer.")
     with model.lock:
-        samples = tuple(_build(model, instruction, *item, convention, filler) for item in items)
+        samples = tuple(_build_named(model, instruction, *item, convention, filler) for item in items)
     first = samples[0]
     for sample in samples:
         if sample.ids_full[: sample.t_inst + 1] != first.ids_full[: first.t_inst + 1]:
@@ -102,6 +102,16 @@ def build_samples(
                 "vectors in common; end the instruction with a full stop."
             )
     return samples
+
+
+def _build_named(
+    model: LoadedModel, instruction: str, query: str, answer: str, convention: str, filler: str
+) -> SweepSample:
+    """As ``_build``; among a hundred queries an error must say which one it is about."""
+    try:
+        return _build(model, instruction, query, answer, convention, filler)
+    except (PromptError, AnswerError) as error:
+        raise type(error)(f"The query {quote(query)}: {error}") from error
 
 
 def _build(model: LoadedModel, instruction: str, query: str, answer: str, convention: str, filler: str) -> SweepSample:

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pytest
 
 from ivcore.patching import rank_sets, superadditivity
 from tests.app.sweeps import make_run
 from ui import sweep_charts
 from ui.charts import as_svg
-from ui.sweep_numbers import held_out, recovery_of, sample_rows
+from ui.sweep_numbers import sample_rows
 from ui.sweep_state import SweepInputs, set_name, set_of, sweep_command, sweep_link, sweep_parameters
 from ui.text import duration, operations, p_value
 from ui.triangle import selected_layers
@@ -40,34 +39,6 @@ def test_sample_rows_hold_the_words_and_the_differences() -> None:
         assert row.effect == pytest.approx(float(run.patched.logit[at, i]) - float(run.target.logit[i]))
         assert (row.rank_full, row.rank_target) == (run.full.rank[i], run.target.rank[i])
     assert sample_rows(run, (0,), "logit")[0].effect != rows[0].effect, "another set has other numbers"
-
-
-def test_recovery_is_the_ratio_of_the_means_not_the_mean_of_ratios() -> None:
-    effects, span = np.array([1.0, 3.0]), np.array([1.0, 7.0])
-    assert recovery_of(effects, span) == pytest.approx(0.5)
-    assert recovery_of(effects, span) != pytest.approx(float((effects / span).mean()))
-    assert recovery_of(effects, np.array([1.0, -1.0])) is None
-
-
-def test_the_held_out_effect_is_measured_on_samples_that_did_not_choose() -> None:
-    run = make_run(n=20)
-    first, second = held_out(run, "logit")
-    order = np.random.default_rng(0).permutation(20)
-    effects = run.effects("logit")
-    best = int(effects[:, order[:10]].mean(axis=1).argmax())
-    assert first.effect.layers == run.sets[best] == (1, 3)
-    assert first.effect.mean == pytest.approx(effects[best, order[10:]].mean())
-    assert (first.n_chosen_on, first.effect.n, second.effect.n) == (10, 10, 10)
-    assert held_out(make_run(n=3), "logit") == ()
-
-
-def test_choosing_flatters_and_the_halves_show_it() -> None:
-    """Pure noise: the best mean is far above zero, the held-out means of many sweeps are not."""
-    runs = [make_run(lambda _: 0.0, n_layers=8, n=20, noise=1.0, seed=seed) for seed in range(12)]
-    chosen = [run.effects("logit").mean(axis=1).max() for run in runs]
-    fair = [half.effect.mean for run in runs for half in held_out(run, "logit")]
-    assert min(chosen) > 0.2
-    assert abs(float(np.mean(fair))) < 0.2 < float(np.mean(chosen))
 
 
 def test_the_map_shows_every_single_and_pair_and_no_triple() -> None:

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE, Visit
+from tests.browser.parts import cell, cells, charts, settled
 
 pytestmark = pytest.mark.browser
 
@@ -30,25 +31,6 @@ def ready(page: Page) -> Page:
     expect(cells(page).first).to_be_visible()
     settled(page)
     return page
-
-
-def settled(page: Page) -> None:
-    """Wait until the server has nothing left to send."""
-    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
-
-
-def charts(page: Page) -> Locator:
-    return page.get_by_test_id("stVegaLiteChart")
-
-
-def cells(page: Page) -> Locator:
-    """The map's cells; each says its layers and numbers to assistive technology."""
-    return charts(page).first.locator("[aria-roledescription='rect mark'][aria-label*='patched layers']")
-
-
-def cell(page: Page, low: int, high: int) -> Locator:
-    place = f"lower layer of the set: {low}; higher layer: {high};"
-    return charts(page).first.locator(f"[aria-roledescription='rect mark'][aria-label*='{place}']").first
 
 
 def pill(page: Page, layer: int) -> Locator:

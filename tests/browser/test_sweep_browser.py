@@ -11,15 +11,12 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.app.tiny_folder import make_folder
 from tests.browser.conftest import PATIENCE, Visit
+from tests.browser.parts import cell, cells, charts, settled
 from ui.state import OTHER
 
 pytestmark = pytest.mark.browser
-
-
-def settled(page: Page) -> None:
-    """Wait until the server has nothing left to send."""
-    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
 
 
 def sweep(visit: Visit, **parameters: object) -> Page:
@@ -44,19 +41,6 @@ def done(page: Page) -> Page:
     return page
 
 
-def charts(page: Page) -> Locator:
-    return page.get_by_test_id("stVegaLiteChart")
-
-
-def cells(page: Page) -> Locator:
-    return charts(page).first.locator("[aria-roledescription='rect mark'][aria-label*='patched layers']")
-
-
-def cell(page: Page, low: int, high: int) -> Locator:
-    place = f"lower layer of the set: {low}; higher layer: {high};"
-    return charts(page).first.locator(f"[aria-roledescription='rect mark'][aria-label*='{place}']").first
-
-
 def download(page: Page, label: str) -> str:
     with page.expect_download(timeout=PATIENCE) as event:
         page.get_by_role("button", name=label, exact=True).click()
@@ -73,15 +57,17 @@ def test_cost_then_start_then_result_and_the_next_visitor_finds_it_at_once(visit
     expect(again.get_by_role("button", name="Start the sweep")).to_have_count(0)
 
 
-def test_progress_stop_resume_and_two_tabs(visit: Visit) -> None:
-    long = {"model": "ivy", "ref": "", "stage": "SFT", "task": "country_capital", "samples": 60, "depth": 3}
+def test_progress_stop_resume_and_two_tabs(visit: Visit, tmp_path: Path) -> None:
+    # The sweep must outlast two visitors' clicks on the fastest machine: 987 sets, 95 samples.
+    deep = make_folder(tmp_path / "deep", n_layers=18)
+    long = {"ref": str(deep), "task": "country_capital", "samples": 95, "depth": 3}
     first, second = sweep(visit, **long), sweep(visit, **long)
     start(first)
     stop = first.get_by_role("button", name="Stop", exact=True)
     expect(stop).to_be_visible()
-    expect(first.get_by_text(re.compile(r"of 60 samples .* elapsed"))).to_be_visible()
+    expect(first.get_by_text(re.compile(r"of 95 samples .* elapsed"))).to_be_visible()
     second.get_by_role("button", name="Start the sweep").click()
-    expect(second.get_by_text(re.compile(r"of 60 samples .* elapsed"))).to_be_visible()
+    expect(second.get_by_text(re.compile(r"of 95 samples .* elapsed"))).to_be_visible()
     stop.click()
     for page in (first, second):
         expect(page.get_by_text("are kept: the sweep goes on from there")).to_be_visible(timeout=2 * PATIENCE)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from ivcore.errors import InputError
-from ivcore.patching import layer_sets, rank_sets, released_superadditivity, spread, superadditivity
+from ivcore.patching import chosen_on_halves, layer_sets, rank_sets, released_superadditivity, spread, superadditivity
 from ivcore.stats import bootstrap_means, one_sided_tests
 
 N_LAYERS, N = 4, 30
@@ -37,8 +37,40 @@ def test_sets_are_ranked_by_their_mean() -> None:
         assert row.low < row.mean < row.high and row.n == N
 
 
-def test_ties_are_ordered_by_layers() -> None:
-    assert [row.layers for row in rank_sets(np.ones((len(SETS), 3)), SETS)] == sorted(SETS)
+def test_of_equals_the_smaller_set_comes_first_whatever_rounding_says() -> None:
+    smallest_first = sorted(SETS, key=lambda layers: (len(layers), layers))
+    assert [row.layers for row in rank_sets(np.ones((len(SETS), 3)), SETS)] == smallest_first
+    rounding = np.ones((len(SETS), 3)) + 1e-13 * np.arange(len(SETS))[:, None]
+    assert [row.layers for row in rank_sets(rounding, SETS)] == smallest_first
+    apart = np.ones((len(SETS), 3)) + 1e-6 * np.arange(len(SETS))[:, None]
+    assert [row.layers for row in rank_sets(apart, SETS)] == list(SETS)[::-1]
+
+
+def test_the_held_out_effect_is_measured_on_samples_that_did_not_choose() -> None:
+    values, span = effects(), np.random.default_rng(5).uniform(1, 2, N)
+    first, second = chosen_on_halves(values, span, SETS)
+    order = np.random.default_rng(0).permutation(N)
+    chose, other = order[: N // 2], order[N // 2 :]
+    best = int(values[:, chose].mean(axis=1).argmax())
+    assert first.effect.layers == SETS[best]
+    assert first.effect.mean == pytest.approx(values[best, other].mean())
+    assert first.effect.mean != pytest.approx(values[best, chose].mean()), "not on those that chose it"
+    assert first.recovery == pytest.approx(values[best, other].mean() / span[other].mean())
+    assert (first.n_chosen_on, first.effect.n) == (len(chose), len(other))
+    assert (second.n_chosen_on, second.effect.n) == (len(other), len(chose))
+    assert chosen_on_halves(values[:, :3], span[:3], SETS) == ()
+    assert chosen_on_halves(np.ones_like(values), span, SETS)[0].effect.layers == (0,), "of equals the smaller set"
+    assert chosen_on_halves(values, np.zeros(N), SETS)[0].recovery is None
+
+
+def test_choosing_flatters_and_the_halves_show_it() -> None:
+    """Pure noise: the best mean is far above zero, the held-out means of many draws are not."""
+    rng = np.random.default_rng(3)
+    noise = [rng.normal(size=(len(SETS), 20)) for _ in range(60)]
+    chosen = [values.mean(axis=1).max() for values in noise]
+    fair = [half.effect.mean for values in noise for half in chosen_on_halves(values, np.ones(20), SETS)]
+    assert float(np.mean(chosen)) > 0.3
+    assert abs(float(np.mean(fair))) < 0.1
 
 
 def test_the_excess_is_taken_sample_by_sample() -> None:

@@ -14,6 +14,7 @@ from ivcore.stats import (
     effective_number,
     one_sided_tests,
     rank_agreement,
+    ratio,
     ratio_interval,
     resample_weights,
     top_overlap,
@@ -139,8 +140,11 @@ def test_the_ratio_is_that_of_the_means_with_a_loop_s_interval() -> None:
 def test_a_ratio_without_a_denominator_is_not_defined() -> None:
     found = ratio_interval(np.ones(4), np.array([1e-9, -1e-9, 0, 0]))
     assert found.value is None and found.undefined
+    assert ratio(1.0, -1e-7) is None and ratio(1.0, -2.0) == -0.5
     unsure = ratio_interval(np.ones(4), np.array([1.0, -0.9, 0.5, -0.4]))
-    assert unsure.value is not None and unsure.low is None
+    assert unsure.value is not None and unsure.low is None and unsure.undefined and "resamples" in unsure.undefined
+    single = ratio_interval(np.ones(1), np.ones(1))
+    assert (single.value, single.low) == (1.0, None) and single.undefined and "single" in single.undefined
 
 
 def test_rank_agreement_is_spearmans() -> None:

@@ -133,8 +133,10 @@ def test_the_work_can_be_stopped_between_blocks_of_the_network(olmo2: LoadedMode
 def test_bad_input_is_told_in_one_sentence(
     olmo2: LoadedModel, items: tuple[tuple[str, str], ...], convention: str, error: type[Exception], words: str
 ) -> None:
-    with pytest.raises(error, match=words):
-        build_samples(olmo2, INSTRUCTION, items, convention=convention)
+    with pytest.raises(error, match=words) as raised:
+        build_samples(olmo2, INSTRUCTION, (*ITEMS[:1], *items) if items else (), convention=convention)
+    for query, _ in items:
+        assert query[:20] in str(raised.value), "among many samples it is said which one"
 
 
 def test_rows_are_measured_as_one_by_one() -> None:

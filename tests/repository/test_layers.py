@@ -20,7 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ORDER = (
     ("__init__",),
     ("errors",),
-    ("metrics", "stats", "store", "prompts", "models"),
+    ("stats",),
+    ("metrics", "store", "prompts", "models"),
     ("activations", "published"),
     ("patching", "paths", "heads", "probes", "behaviour"),
     ("check",),
