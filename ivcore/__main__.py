@@ -103,6 +103,13 @@ def _sweep(options: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from .run_commands import evaluate
+
+    _show(options, *evaluate(_load(options)[0], options))
+    return 0
+
+
 def _precompute(options: argparse.Namespace) -> int:
     from .run_commands import precompute
 
@@ -269,8 +276,13 @@ def _parser() -> _Parser:
     verb.add_argument("--position", type=int, metavar="N", help="patch this position of the target prompt")
     verb.add_argument("--chat", action="store_true", help="use the tokenizer's chat template")
     _add_sweep(verbs)
-    verb = _add_verb(verbs, "precompute", _precompute, "compute the sweeps of a plan ahead of time")
-    verb.add_argument("plan", metavar="PLAN.toml", help="[[sweep]] tables with model, task, depth, samples, ...")
+    verb = _add_verb(verbs, "evaluate", _evaluate, "let the model answer a task: is it right, and of the right kind?")
+    _add_model(verb)
+    _add_task(verb)
+    verb = _add_verb(verbs, "precompute", _precompute, "compute the runs of a plan ahead of time")
+    verb.add_argument(
+        "plan", metavar="PLAN.toml", help="[[sweep]] and [[behaviour]] tables with model, task, samples, ..."
+    )
     verb.add_argument("--out", metavar="FOLDER", help="keep the runs here; default: cache/runs")
     _add_memory(verb)
     verb = _add_verb(verbs, "cache", _cache, "the finished runs on disk")
@@ -283,19 +295,23 @@ def _parser() -> _Parser:
 def _add_sweep(verbs: Any) -> None:
     verb = _add_verb(verbs, "sweep", _sweep, "patch every set of layers over many samples of a task")
     _add_model(verb)
+    _add_task(verb)
+    verb.add_argument("--depth", type=int, required=True, choices=(1, 2, 3), help="all sets of up to this many layers")
+    verb.add_argument(
+        "--convention", choices=("exact", "released"), default="exact", help="as defined, or as the released code does"
+    )
+    verb.add_argument("--filler", default="bos", metavar="bos|TEXT", help="what stands where the instruction stood")
+    _add_memory(verb)
+
+
+def _add_task(verb: argparse.ArgumentParser) -> None:
     which = verb.add_mutually_exclusive_group(required=True)
     which.add_argument("--task", metavar="NAME", help="a bundled task, such as adj_comp")
     which.add_argument("--task-csv", metavar="FILE", help="columns: query, and one for each subtask's answers")
     verb.add_argument("--subtask", metavar="COLUMN", help="with --task-csv: the column of the answers")
     verb.add_argument("--instruction", metavar="TEXT", help="with --task-csv")
     verb.add_argument("--field", metavar="WORD", help="with --task-csv: what stands before each query, as 'Adjective'")
-    verb.add_argument("--depth", type=int, required=True, choices=(1, 2, 3), help="all sets of up to this many layers")
     verb.add_argument("--samples", type=int, default=100, metavar="N")
-    verb.add_argument(
-        "--convention", choices=("exact", "released"), default="exact", help="as defined, or as the released code does"
-    )
-    verb.add_argument("--filler", default="bos", metavar="bos|TEXT", help="what stands where the instruction stood")
-    _add_memory(verb)
 
 
 def _add_memory(verb: argparse.ArgumentParser) -> None:
@@ -320,7 +336,7 @@ def _add_model(verb: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=0,
-        help="chooses the samples of a sweep; patching and checking draw nothing at random",
+        help="chooses the samples of a task; patching and checking draw nothing at random",
     )
 
 

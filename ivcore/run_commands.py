@@ -1,10 +1,11 @@
-"""The verbs ``sweep`` and ``precompute``: options in, finished runs out (contracts: DESIGN section 4)."""
+"""The verbs ``sweep``, ``evaluate`` and ``precompute``: options in, finished runs out (contracts: DESIGN section 4)."""
 
 from __future__ import annotations
 
 import sys
 import time
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ from .errors import DataError
 if TYPE_CHECKING:
     from .models import LoadedModel
     from .prompts.tasks import Task
-    from .runs import PlannedSweep, Progress, SweepRun
+    from .runs import Planned, Progress
 
-__all__ = ["precompute", "sweep"]
+__all__ = ["evaluate", "precompute", "sweep"]
 
 _SECONDS_BETWEEN_REMARKS = 2.0
 
@@ -34,8 +35,19 @@ def sweep(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
     return document, sweep_lines(document)
 
 
+def evaluate(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Let the model answer the task that the options name: the JSON document, and lines to read."""
+    from .runs import behaviour_document, behaviour_lines, behaviour_request, run_behaviour
+    from .store import default_store
+
+    task = _task(options)
+    request = behaviour_request(task, options.samples, options.seed, _other_columns(task, options))
+    run = run_behaviour(default_store(), model, request, on_progress=_Remarks())
+    return behaviour_document(run), behaviour_lines(run)
+
+
 def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
-    """Compute every sweep of a plan that is not there yet; models are loaded once each, in the plan's order."""
+    """Compute every run of a plan that is not there yet; models are loaded once each, in the plan's order."""
     from .models import load_model
     from .runs import read_plan
 
@@ -46,23 +58,24 @@ def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
     for number, (row, request) in enumerate(requests, start=1):
         if (wanted := (row.model, row.device, row.dtype)) != loaded:
             model, loaded = load_model(row.model, device=row.device, dtype=row.dtype), wanted
-        print(f"{number}/{len(requests)} {_name(row)}", file=sys.stderr, flush=True)
+        print(f"{number}/{len(requests)} {row.name}", file=sys.stderr, flush=True)
         assert model is not None
         rows.append(_computed(model, row, request, options))
     return {"runs": rows}, [f"{row['run'][:12]}  {row['seconds']:8.1f} s  {row['name']}" for row in rows]
 
 
-def _computed(model: LoadedModel, row: PlannedSweep, request: Any, options: Namespace) -> dict[str, Any]:
-    from .runs import run_sweep
+def _computed(model: LoadedModel, row: Planned, request: Any, options: Namespace) -> dict[str, Any]:
+    from .runs import BehaviourRequest, BehaviourRun, SweepRun, run_behaviour, run_sweep
     from .store import Store, default_store
 
     store = default_store() if options.out is None else Store(Path(options.out))
-    run: SweepRun = run_sweep(store, model, request, on_progress=_Remarks(), memory_budget=int(options.memory * 2**30))
-    return {"run": run.key, "name": _name(row), "n_samples": run.n_samples, "seconds": run.seconds}
-
-
-def _name(row: PlannedSweep) -> str:
-    return f"{row.model} {row.task} depth {row.depth} n {row.samples} {row.convention} {row.dtype}"
+    run: BehaviourRun | SweepRun
+    if isinstance(request, BehaviourRequest):
+        run = run_behaviour(store, model, request, on_progress=_Remarks())
+    else:
+        budget = int(options.memory * 2**30)
+        run = run_sweep(store, model, request, on_progress=_Remarks(), memory_budget=budget)
+    return {"run": run.key, "name": row.name, "n_samples": run.n_samples, "seconds": run.seconds}
 
 
 def _task(options: Namespace) -> Task:
@@ -82,6 +95,18 @@ def _task(options: Namespace) -> Task:
         field=options.field,
         name=f"{Path(options.task_csv).stem}:{options.subtask}",
     )
+
+
+def _other_columns(task: Task, options: Namespace) -> dict[str, Task] | None:
+    """The other subtasks of a task CSV: their answers are what an answer may be confused with."""
+    from .prompts.tasks import load_task_csv, subtasks_of
+
+    if options.task_csv is None:
+        return None
+    path = Path(options.task_csv)
+    names = [name for name in subtasks_of(path) if name != options.subtask]
+    read = partial(load_task_csv, path, instruction=options.instruction, field=options.field)
+    return {name: read(subtask=name) for name in names}
 
 
 class _Remarks:

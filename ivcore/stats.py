@@ -4,14 +4,15 @@
    that one matrix product makes them all.
 2. ``one_sided_tests``: paired t-test and Wilcoxon signed-rank test that a row's mean is above zero; Holm's and
    Benjamini and Hochberg's adjustment over all rows tested.
-3. ``ratio``, ``ratio_interval``: a ratio of two means (recovery), and its bootstrap.
-4. ``rank_agreement``, ``top_overlap``: do two rankings agree?
-5. ``effective_number``: over how many items is a sum spread?
+3. ``proportion``: a share with Wilson's interval.
+4. ``ratio``, ``ratio_interval``: a ratio of two means (recovery), and its bootstrap.
+5. ``rank_agreement``, ``top_overlap``: do two rankings agree?
+6. ``effective_number``: over how many items is a sum spread?
 
 What is not defined is None, with a reason in words; never not-a-number.
 
-Source: Efron and Tibshirani 1993, chapter 13; Holm 1979; Benjamini and Hochberg 1995; Wilcoxon 1945 (zeros are left
-out); the effective number is the exponential of Shannon's entropy (Hill 1973, order 1).
+Source: Efron and Tibshirani 1993, chapter 13; Wilson 1927; Holm 1979; Benjamini and Hochberg 1995; Wilcoxon 1945
+(zeros are left out); the effective number is the exponential of Shannon's entropy (Hill 1973, order 1).
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from .errors import InputError
 
 __all__ = [
     "MeanInterval",
+    "Proportion",
     "RankAgreement",
     "RatioInterval",
     "SampleTest",
     "bootstrap_means",
     "effective_number",
     "one_sided_tests",
+    "proportion",
     "rank_agreement",
     "ratio",
     "ratio_interval",
@@ -89,6 +92,18 @@ class RatioInterval:
     n: int
     undefined: str | None
     """Why the value, or else its interval, is not defined, in words."""
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """A share of n samples."""
+
+    share: float | None
+    """0 to 1; None where there are no samples."""
+    low: float | None
+    high: float | None
+    hits: int
+    n: int
 
 
 @dataclass(frozen=True)
@@ -166,6 +181,20 @@ def one_sided_tests(values: FloatArray) -> tuple[SampleTest, ...]:
         return SampleTest(*found[at], float(holm[at]), float(bh[at]), float(shares[i]), None)
 
     return tuple(test(i) for i in range(len(rows)))
+
+
+def proportion(hits: int, n: int, *, level: float = LEVEL) -> Proportion:
+    """The share of ``hits`` among ``n`` with Wilson's score interval, which stays within 0 and 1 and is never empty.
+
+    Raises:
+        InputError: more hits than samples, or fewer than none.
+    """
+    if not 0 <= hits <= n:
+        raise InputError(f"{hits} of {n} samples is no share; give a number of hits from 0 to the number of samples.")
+    if n == 0:
+        return Proportion(None, None, None, 0, 0)
+    interval = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
+    return Proportion(hits / n, float(interval.low), float(interval.high), hits, n)
 
 
 def ratio(above: float, below: float) -> float | None:

@@ -95,7 +95,7 @@ def _following(
     exact: dict[str, list[bool]] = defaultdict(list)
     valid: dict[str, list[bool]] = defaultdict(list)
     for (task, _, answer), said in zip(drawn, greedy_answers(model, prompts), strict=True):
-        verdict = judge(task, said, answer)
+        verdict = judge(task.rule, said, answer)
         exact[task.name].append(verdict.exact)
         valid[task.name].append(verdict.valid)
     by_task = {name: float(np.mean(values)) for name, values in exact.items()}

@@ -1,18 +1,34 @@
 """The only meeting of analyses and store: a request is computed once, block by block, and found again by its content.
 
-``sweep``: a task swept over sets of layers.  ``plan``: many of them, from a TOML file.
+``sweep``: a task swept over sets of layers.  ``behaviour``: a task's queries answered and judged.  ``plan``: many of
+them, from a TOML file.
 """
 
 from __future__ import annotations
 
+from .behaviour import (
+    BehaviourRequest,
+    BehaviourRun,
+    BehaviourSummary,
+    behaviour_request,
+    find_behaviour,
+    list_behaviours,
+    open_behaviour,
+    run_behaviour,
+)
 from .cost import SweepCost, sweep_cost
 from .meta import model_document
-from .plan import PlannedSweep, read_plan, sweep_request
+from .plan import Planned, PlannedBehaviour, PlannedSweep, read_plan, sweep_request
 from .progress import Progress, Stopped
-from .report import sweep_document, sweep_lines
+from .report import behaviour_document, behaviour_lines, sweep_document, sweep_lines
 from .sweep import SweepRequest, SweepRun, SweepSummary, find_sweep, list_sweeps, open_sweep, run_sweep
 
 __all__ = [
+    "BehaviourRequest",
+    "BehaviourRun",
+    "BehaviourSummary",
+    "Planned",
+    "PlannedBehaviour",
     "PlannedSweep",
     "Progress",
     "Stopped",
@@ -20,11 +36,18 @@ __all__ = [
     "SweepRequest",
     "SweepRun",
     "SweepSummary",
+    "behaviour_document",
+    "behaviour_lines",
+    "behaviour_request",
+    "find_behaviour",
     "find_sweep",
+    "list_behaviours",
     "list_sweeps",
     "model_document",
+    "open_behaviour",
     "open_sweep",
     "read_plan",
+    "run_behaviour",
     "run_sweep",
     "sweep_cost",
     "sweep_document",

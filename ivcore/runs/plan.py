@@ -1,4 +1,4 @@
-"""A plan: sweeps to compute ahead of time, as a TOML file.
+"""A plan: runs to compute ahead of time, as a TOML file.
 
 ::
 
@@ -11,12 +11,20 @@
     seed = 0
     device = "auto"
     dtype = "float32"
+
+    [[behaviour]]
+    model = "ivy-sft"
+    task = "all"               # a bundled task, or all of them
+    samples = 100              # or all queries of a task that has fewer
+    seed = 0
+    device = "auto"
+    dtype = "float32"
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +32,13 @@ from ..errors import DataError, quote
 from ..metrics import CONVENTIONS
 from ..models import DEVICES, DTYPES
 from ..patching import MAX_DEPTH
-from ..prompts.tasks import Task, choose_items, load_task
+from ..prompts.tasks import Task, all_task_names, choose_items, load_task
+from .behaviour import BehaviourRequest, behaviour_request
 from .sweep import SweepRequest
 
-__all__ = ["PlannedSweep", "read_plan", "sweep_request"]
+__all__ = ["Planned", "PlannedBehaviour", "PlannedSweep", "read_plan", "sweep_request"]
+
+EVERY_TASK = "all"
 
 _LARGEST = 1_000_000
 """Bytes; a plan is a short text."""
@@ -46,9 +57,40 @@ class PlannedSweep:
     device: str = "auto"
     dtype: str = "float32"
 
+    @property
+    def name(self) -> str:
+        """Its title in lists."""
+        return f"{self.model} {self.task} depth {self.depth} n {self.samples} {self.convention} {self.dtype}"
+
     def request(self) -> SweepRequest:
         """The run that it asks for. Raises DataError if there is no such task or it has too few queries."""
         return sweep_request(load_task(self.task), self.samples, self.depth, self.convention, self.seed)
+
+
+@dataclass(frozen=True)
+class PlannedBehaviour:
+    """One task of a line of a plan."""
+
+    model: str
+    task: str
+    samples: int = 100
+    """At most."""
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """Its title in lists."""
+        return f"{self.model} {self.task} behaviour n {self.samples} {self.dtype}"
+
+    def request(self) -> BehaviourRequest:
+        """The run that it asks for. Raises DataError if there is no such task."""
+        task = load_task(self.task)
+        return behaviour_request(task, min(self.samples, len(set(task.queries))), self.seed)
+
+
+Planned = PlannedSweep | PlannedBehaviour
 
 
 def sweep_request(
@@ -63,8 +105,12 @@ def sweep_request(
     return SweepRequest(task.name, task.instruction, items, depth, convention, filler, seed)
 
 
-def read_plan(path: Path) -> tuple[PlannedSweep, ...]:
-    """The sweeps of a plan file, in order. Raises DataError, which names the entry, its fault and the remedy."""
+def read_plan(path: Path) -> tuple[Planned, ...]:
+    """The runs of a plan file: sweeps, then behaviour, each in order.
+
+    Raises:
+        DataError: the message names the entry, its fault and the remedy.
+    """
     try:
         if path.stat().st_size > _LARGEST:
             raise DataError(f"The plan {quote(path.name)} is over {_LARGEST:,} bytes; split it.")
@@ -73,30 +119,47 @@ def read_plan(path: Path) -> tuple[PlannedSweep, ...]:
         raise DataError(f"The plan {quote(str(path))} cannot be read ({err.strerror}); check its path.") from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise DataError(f"The plan {quote(path.name)} is not TOML in UTF-8 ({err}); see 'precompute --help'.") from err
-    rows = document.get("sweep")
-    if set(document) != {"sweep"} or not isinstance(rows, list) or not rows:
-        raise DataError(f"The plan {quote(path.name)} must hold [[sweep]] tables and nothing else.")
-    return tuple(_planned(number, row) for number, row in enumerate(rows, start=1))
+    tables = {name: document.get(name, []) for name in _TABLES}
+    if not set(document) <= set(_TABLES) or not any(tables.values()) or not all(_is_list(t) for t in tables.values()):
+        raise DataError(f"The plan {quote(path.name)} must hold [[sweep]] or [[behaviour]] tables and nothing else.")
+    return tuple(
+        planned
+        for name, rows in tables.items()
+        for number, row in enumerate(rows, start=1)
+        for planned in _planned(name, number, row)
+    )
 
 
+_TABLES: dict[str, type[PlannedSweep] | type[PlannedBehaviour]] = {
+    "sweep": PlannedSweep,
+    "behaviour": PlannedBehaviour,
+}
 _CHOICES: dict[str, tuple[object, ...]] = {
     "depth": tuple(range(1, MAX_DEPTH + 1)),
     "convention": CONVENTIONS,
     "device": DEVICES,
     "dtype": tuple(DTYPES),
 }
+_TYPES: dict[str, type] = {"model": str, "task": str, "samples": int, "seed": int}
 
 
-def _planned(number: int, row: Any) -> PlannedSweep:
-    where = f"Sweep {number} of the plan"
-    types = {"model": str, "task": str, "samples": int, "seed": int} | {k: type(v[0]) for k, v in _CHOICES.items()}
-    if not isinstance(row, dict) or not {"model", "task"} <= set(row) <= set(types):
-        raise DataError(f"{where} must name model and task, and beside them only {', '.join(sorted(types))}.")
+def _is_list(table: Any) -> bool:
+    return isinstance(table, list)
+
+
+def _planned(table: str, number: int, row: Any) -> list[Planned]:
+    where = f"{table.capitalize()} {number} of the plan"
+    names = [field.name for field in fields(_TABLES[table])]
+    types = _TYPES | {name: type(values[0]) for name, values in _CHOICES.items()}
+    if not isinstance(row, dict) or not {"model", "task"} <= set(row) <= set(names):
+        raise DataError(f"{where} must name model and task, and beside them only {', '.join(sorted(names))}.")
     for name, value in row.items():
         if type(value) is not types[name] or value not in _CHOICES.get(name, (value,)):
             allowed = ", ".join(map(str, _CHOICES[name])) if name in _CHOICES else types[name].__name__
             raise DataError(f"{where} has {name} = {quote(str(value))}; it must be {allowed}.")
-    planned = PlannedSweep(**row)
+    planned = _TABLES[table](**row)
     if planned.samples < 1:
         raise DataError(f"{where} asks for {planned.samples} samples; ask for at least 1.")
-    return planned
+    if isinstance(planned, PlannedBehaviour) and planned.task == EVERY_TASK:
+        return [replace(planned, task=task) for task in all_task_names()]
+    return [planned]

@@ -59,6 +59,10 @@ class Watch:
         self._done += n_samples
         self.at(0, 0.0)
 
+    def reached(self, n_samples: int) -> None:
+        """So many samples are done in all."""
+        self.finished(n_samples - self._done)
+
     def at(self, n_block: int, share: float) -> None:
         """So much of a block of ``n_block`` samples is done. Raises Stopped."""
         if self._should_stop is not None and self._should_stop():

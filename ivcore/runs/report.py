@@ -1,15 +1,18 @@
-"""A finished sweep as the JSON document of the command line (contract: DESIGN section 4) and as lines to read."""
+"""Finished runs as the JSON documents of the command line (contracts: DESIGN section 4) and as lines to read."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
+from ..errors import quote
 from ..metrics import METRICS
 from ..patching import rank_sets, superadditivity
+from ..stats import Proportion
+from .behaviour import BehaviourRun
 from .sweep import SweepRun
 
-__all__ = ["sweep_document", "sweep_lines"]
+__all__ = ["behaviour_document", "behaviour_lines", "sweep_document", "sweep_lines"]
 
 _ROWS_SHOWN = 15
 _TESTED = "rr"
@@ -76,3 +79,69 @@ def sweep_lines(document: dict[str, Any]) -> list[str]:
 def _row(row: dict[str, Any]) -> str:
     interval = "not defined" if row["ci"] is None else f"{row['ci'][0]:+.4f} to {row['ci'][1]:+.4f}"
     return f"{','.join(map(str, row['layers'])):12} {row['mean']:+9.4f}  {interval}"
+
+
+def behaviour_document(run: BehaviourRun) -> dict[str, Any]:
+    """Everything that the answers to a task say, JSON-ready; shares without samples are None."""
+    found, request = run.adherence, run.request
+    return {
+        "run": run.key,
+        "model": dict(run.model),
+        "task": request.task,
+        "instruction": request.instruction,
+        "valid": request.rule.in_words(),
+        "seed": request.seed,
+        "n": run.n_samples,
+        "ema": found.ema.share,
+        "ema_ci": _interval(found.ema.low, found.ema.high),
+        "ia": found.ia.share,
+        "ia_ci": _interval(found.ia.low, found.ia.high),
+        "confusion": [
+            {
+                "task": row.task,
+                "share": row.share.share,
+                "ci": _interval(row.share.low, row.share.high),
+                "n": row.share.n,
+            }
+            for row in found.confusions
+        ],
+        "rows": [
+            {
+                "query": query,
+                "expected": right,
+                "answer": answer,
+                "normalised": verdict.answer,
+                "exact": verdict.exact,
+                "valid": verdict.valid,
+                "answers": verdict.answers,
+            }
+            for (query, right), answer, verdict in zip(request.items, run.answers, found.verdicts, strict=True)
+        ],
+        "seconds": {"answers": run.seconds},
+    }
+
+
+def behaviour_lines(run: BehaviourRun) -> list[str]:
+    """The two scores, the confusions, and the answers that are not right."""
+    found, model = run.adherence, run.model
+    lines = [
+        f"{run.request.task} on {model['ref']} ({model['device']}, {model['dtype']}), n = {run.n_samples}, "
+        f"run {run.key[:12]}",
+        f"EMA  {_share(found.ema)}  the answer is right",
+        f"IA   {_share(found.ia)}  it is of the right kind: {run.request.rule.in_words()}",
+    ]
+    lines += [f"     {_share(row.share)}  it answers {row.task} instead" for row in found.confusions if row.share.n]
+    pairs = zip(run.request.items, run.answers, found.verdicts, strict=True)
+    wrong = [(query, right, answer, verdict) for (query, right), answer, verdict in pairs if not verdict.exact]
+    for query, right, answer, verdict in wrong[:_ROWS_SHOWN]:
+        kind = "right kind" if verdict.valid else "wrong kind"
+        lines.append(f"{kind}  {quote(query)} said {quote(answer)}, not {quote(right)}")
+    if len(wrong) > _ROWS_SHOWN:
+        lines.append(f"... and {len(wrong) - _ROWS_SHOWN} more wrong answers; --json lists all answers")
+    return lines
+
+
+def _share(share: Proportion) -> str:
+    if share.share is None or share.low is None or share.high is None:
+        return f"{'not defined':>21}"
+    return f"{share.share:6.1%} ({share.low:.1%} to {share.high:.1%}, n {share.n})"

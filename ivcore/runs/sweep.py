@@ -30,6 +30,7 @@ from ..patching import (
 from ..store import Run, Store, run_key
 from .meta import model_meta
 from .progress import Progress, Watch
+from .stored import list_runs, made, own_fields, sound
 
 __all__ = ["SweepRequest", "SweepRun", "SweepSummary", "find_sweep", "list_sweeps", "open_sweep", "run_sweep"]
 
@@ -128,14 +129,7 @@ def find_sweep(store: Store, fingerprint: str, dtype: str, request: SweepRequest
 
 def list_sweeps(store: Store) -> tuple[SweepSummary, ...]:
     """All finished sweeps, newest first, from their descriptions alone; damaged ones are left out."""
-    found = []
-    for run in store.runs():
-        if run.request.get("analysis") == _ANALYSIS:
-            try:
-                found.append(_summary(run))
-            except DamagedRunError:
-                continue
-    return tuple(sorted(found, key=lambda summary: summary.created, reverse=True))
+    return list_runs(store, _ANALYSIS, _summary)
 
 
 def open_sweep(run: Run) -> SweepRun:
@@ -186,7 +180,8 @@ def run_sweep(
         RunBusyError: another thread or process computes the same run.
         StoreError: the store cannot be written.
     """
-    if (found := _sound(store, model, request)) is not None:
+    find = partial(find_sweep, store, model.fingerprint, model.dtype, request)
+    if (found := sound(find)) is not None:
         return found
     sets = layer_sets(model.n_layers, request.depth)
     samples = build_samples(
@@ -198,7 +193,7 @@ def run_sweep(
     meta = model_meta(model) | {"answer_tokens": [sample.answer.token for sample in samples], "seed": request.seed}
     vectors = None
     with store.draft(run_key(document, model.fingerprint), document, meta) as draft:
-        if (found := _sound(store, model, request)) is not None:  # another finished it just before
+        if (found := sound(find)) is not None:  # another finished it just before
             return found
         kept = {}
         for number, members in enumerate(blocks):
@@ -223,14 +218,6 @@ def run_sweep(
         return open_sweep(draft.finish(_joined(list(kept.values()), order) | {"sets": _set_array(sets)}))
 
 
-def _sound(store: Store, model: LoadedModel, request: SweepRequest) -> SweepRun | None:
-    """The finished run, None also where it is damaged: it is computed again then."""
-    try:
-        return find_sweep(store, model.fingerprint, model.dtype, request)
-    except DamagedRunError:
-        return None
-
-
 def _block_arrays(block: SweepBlock) -> dict[str, NDArray[Any]]:
     return {f"{part}_{name}": getattr(getattr(block, part), name) for part in _PARTS for name in _MEASURES}
 
@@ -247,7 +234,7 @@ def _set_array(sets: tuple[LayerSet, ...]) -> NDArray[np.int16]:
 
 
 def _request(run: Run) -> SweepRequest:
-    fields = {name: value for name, value in run.request.items() if name not in ("analysis", "version", "dtype")}
+    fields = own_fields(run)
     try:
         items = tuple((str(query), str(answer)) for query, answer in fields.pop("items"))
         return SweepRequest(items=items, **fields)
@@ -258,22 +245,17 @@ def _request(run: Run) -> SweepRequest:
 
 
 def _summary(run: Run) -> SweepSummary:
-    request = _request(run)
-    try:
-        model, created = run.meta["model"], str(run.meta["created"])
-        ref, fingerprint, dtype = str(model["ref"]), str(model["fingerprint"]), str(model["dtype"])
-    except (KeyError, TypeError) as err:
-        raise DamagedRunError(f"The run {run.key[:12]} does not say its model; remove it with 'cache gc'.") from err
+    request, how = _request(run), made(run)
     return SweepSummary(
         run.key,
         request.task,
-        ref,
-        fingerprint,
-        dtype,
+        how.ref,
+        how.fingerprint,
+        how.dtype,
         request.depth,
         request.convention,
         len(request.items),
-        created,
+        how.created,
         run.bundled,
         request,
     )

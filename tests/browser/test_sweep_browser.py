@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.app.tiny_folder import make_folder
 from tests.browser.conftest import PATIENCE, Visit
-from tests.browser.parts import cell, cells, charts, settled
+from tests.browser.parts import cell, cells, settled
 from ui.state import OTHER
 
 pytestmark = pytest.mark.browser

@@ -28,18 +28,18 @@ def test_normalising(said: str, expected: str) -> None:
 
 
 def test_case_counts_for_proper_names_only() -> None:
-    assert judge(load_task("country_capital"), " Paris", "Paris").exact
-    assert not judge(load_task("country_capital"), " paris", "Paris").exact
-    assert judge(load_task("adj_comp"), " Bigger", "bigger").exact
+    assert judge(load_task("country_capital").rule, " Paris", "Paris").exact
+    assert not judge(load_task("country_capital").rule, " paris", "Paris").exact
+    assert judge(load_task("adj_comp").rule, " Bigger", "bigger").exact
 
 
 def test_a_wrong_answer_of_the_right_kind_is_valid() -> None:
-    assert judge(load_task("can_fly"), " yes", "no") == judge(load_task("can_fly"), " yes", "no").__class__(
+    assert judge(load_task("can_fly").rule, " yes", "no") == judge(load_task("can_fly").rule, " yes", "no").__class__(
         "yes", False, True
     )
-    assert not judge(load_task("can_fly"), " black", "no").valid
-    assert judge(load_task("adj_comp"), " gooder", "better").valid
-    assert not judge(load_task("adj_comp"), " small", "bigger").valid
+    assert not judge(load_task("can_fly").rule, " black", "no").valid
+    assert judge(load_task("adj_comp").rule, " gooder", "better").valid
+    assert not judge(load_task("adj_comp").rule, " small", "bigger").valid
 
 
 def test_greedy_answers_equal_plain_generation_alone_and_in_a_batch(olmo2: LoadedModel) -> None:

@@ -97,8 +97,8 @@ def test_the_first_part_alone_does_not_tell_the_answer(name: str) -> None:
 
 def test_a_reading_answer_is_judged_by_its_letter() -> None:
     task = load_task("snarks")
-    assert judge(task, " A.", "A").exact
-    wrong, other = judge(task, " B", "A"), judge(task, " C", "A")
+    assert judge(task.rule, " A.", "A").exact
+    wrong, other = judge(task.rule, " B", "A"), judge(task.rule, " C", "A")
     assert (wrong.exact, wrong.valid, other.valid) == (False, True, False)
 
 
@@ -276,7 +276,7 @@ def test_bigbench_becomes_the_papers_prompt(tmp_path: Path, name: str) -> None:
     assert (task.name, task.queries, task.answers) == (name, (query,), (answer,))
     assert task.prompt_text(query) == f"{query} Answer:"
     assert task.instruction == load_task(name).instruction == task.paraphrases[0]
-    assert task.is_valid("12" if name == "object_counting" else answer) and not task.is_valid("maybe")
+    assert task.rule.allows("12" if name == "object_counting" else answer) and not task.rule.allows("maybe")
     assert load_bigbench(path.read_bytes(), name) == task
 
 

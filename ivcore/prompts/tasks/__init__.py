@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from .bigbench import BIGBENCH_TASKS, load_bigbench
 from .bigbench_hub import load_bigbench_hub
-from .bundled import DATA, all_task_names, kind_tasks, load_task, read_rows, task_names
+from .bundled import DATA, all_task_names, answer_pattern, kind_tasks, load_task, read_rows, task_names
 from .choose import choose_items
 from .csv_file import load_task_csv, subtasks_of
-from .task import Task, query_text
+from .task import AnswerPattern, AnswerRule, Task, query_text
 
 __all__ = [
     "BIGBENCH_TASKS",
     "DATA",
+    "AnswerPattern",
+    "AnswerRule",
     "Task",
     "all_task_names",
+    "answer_pattern",
     "choose_items",
     "kind_tasks",
     "load_bigbench",

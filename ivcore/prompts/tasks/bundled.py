@@ -1,4 +1,4 @@
-"""The bundled tasks, in two tables of ``data/tasks.toml``.
+"""The bundled tasks, in two tables of ``data/tasks.toml``; ``[rules]`` there says which answers are of a right kind.
 
 1. ``[tasks]``: tasks that the bundled models are trained on. A *kind* is a set of queries (adjectives, animals, ...) in
    one CSV file with a column ``query`` and one column for each task's answers, so that only the instruction decides
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError, quote
-from .task import Task
+from .task import AnswerPattern, Task
 
-__all__ = ["DATA", "all_task_names", "kind_tasks", "load_task", "read_rows", "task_names"]
+__all__ = ["DATA", "all_task_names", "answer_pattern", "kind_tasks", "load_task", "read_rows", "task_names"]
 
 DATA = Path(__file__).parent / "data"
 
@@ -76,10 +76,17 @@ def load_task(name: str) -> Task:
         queries=tuple(fact["query"] for fact in facts),
         answers=tuple(fact[name] for fact in facts),
         paraphrases=paraphrases,
-        pattern=row.get("pattern"),
+        pattern=answer_pattern(row["rule"]) if "rule" in row else None,
         pair=row.get("pair"),
         cased=bool(kind.get("cased", False)),
     )
+
+
+def answer_pattern(name: str) -> AnswerPattern:
+    """The row ``name`` of ``[rules]``. Raises DataError if there is none."""
+    if name not in _index()["rules"]:
+        raise DataError(f"There is no rule {quote(name)}; the rules are {', '.join(_index()['rules'])}.")
+    return AnswerPattern(name, **_index()["rules"][name])
 
 
 def _reading(name: str) -> Task:
@@ -93,7 +100,7 @@ def _reading(name: str) -> Task:
         queries=tuple(fact["query"] for fact in facts),
         answers=tuple(fact[name] for fact in facts),
         paraphrases=(row["instruction"],),
-        pattern=row["pattern"],
+        pattern=None,
         pair=None,
         cased=True,
     )

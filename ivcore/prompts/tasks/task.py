@@ -7,7 +7,43 @@ from dataclasses import dataclass
 
 from ...errors import DataError, quote
 
-__all__ = ["Task", "query_text"]
+__all__ = ["AnswerPattern", "AnswerRule", "Task", "query_text"]
+
+_FEW = 6
+
+
+@dataclass(frozen=True)
+class AnswerPattern:
+    """A class of words or numbers, such as "a word in -er"."""
+
+    name: str
+    pattern: str
+    """A regular expression that the whole answer matches."""
+    says: str
+    """The same in words."""
+
+
+@dataclass(frozen=True)
+class AnswerRule:
+    """Which answers are of the right kind, right or wrong: the rule behind IA."""
+
+    options: tuple[str, ...]
+    """Answers of the task itself, to whatever query."""
+    pattern: AnswerPattern | None
+    """Further ones."""
+    cased: bool
+    """Whether case counts."""
+
+    def allows(self, answer: str) -> bool:
+        """Whether ``answer``, without white space or punctuation at its ends, is of the right kind."""
+        if answer in (self.options if self.cased else {option.lower() for option in self.options}):
+            return True
+        return self.pattern is not None and re.fullmatch(self.pattern.pattern, answer) is not None
+
+    def in_words(self) -> str:
+        """The end of the sentence "an answer of the right kind is ..."."""
+        own = " or ".join(self.options) if len(self.options) <= _FEW else f"one of {len(self.options)} listed answers"
+        return own if self.pattern is None else f"{own}, or {self.pattern.says}"
 
 
 @dataclass(frozen=True)
@@ -15,8 +51,8 @@ class Task:
     """A task set.
 
     ``queries[i]`` is answered by ``answers[i]``; ``paraphrases[0]`` is the canonical ``instruction``. ``field`` is the
-    word before the query in a prompt; it is empty where a query holds its own fields. ``pattern`` is a regular
-    expression for further answers of the right kind; ``pair`` names the contrastive task, if the paper has one.
+    word before the query in a prompt; it is empty where a query holds its own fields. ``pattern``: further
+    answers of the right kind; ``pair`` names the contrastive task, if the paper has one.
     ``cased``: case counts in the answers, such as proper names.
     """
 
@@ -27,7 +63,7 @@ class Task:
     queries: tuple[str, ...]
     answers: tuple[str, ...]
     paraphrases: tuple[str, ...]
-    pattern: str | None
+    pattern: AnswerPattern | None
     pair: str | None
     cased: bool = False
 
@@ -44,9 +80,10 @@ class Task:
         """The query part of the prompt for ``query``: ``query_text`` with this task's field."""
         return query_text(self.field, query)
 
-    def is_valid(self, answer: str) -> bool:
-        """Whether ``answer`` is of the right kind, right or wrong (the rule behind IA)."""
-        return answer in self.answers or (self.pattern is not None and re.fullmatch(self.pattern, answer) is not None)
+    @property
+    def rule(self) -> AnswerRule:
+        """Which answers are of the right kind, right or wrong."""
+        return AnswerRule(tuple(dict.fromkeys(self.answers)), self.pattern, self.cased)
 
 
 def query_text(field: str, query: str) -> str:
