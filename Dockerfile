@@ -34,6 +34,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     STREAMLIT_SERVER_HEADLESS=true \
     STREAMLIT_SERVER_FILE_WATCHER_TYPE=none
 USER explorer
+# Whom visitors may have this server ask as a judge of answers: nobody, unless hosts are listed (host or host:port, commas).
+ENV IVCORE_JUDGE_HOSTS=""
 # /models: downloaded models. /app/cache: finished runs; a new named volume starts with the bundled ones.
 VOLUME ["/models", "/app/cache"]
 EXPOSE 8501

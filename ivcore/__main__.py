@@ -279,6 +279,13 @@ def _parser() -> _Parser:
     verb = _add_verb(verbs, "evaluate", _evaluate, "let the model answer a task: is it right, and of the right kind?")
     _add_model(verb)
     _add_task(verb)
+    verb.add_argument(
+        "--judge",
+        metavar="URL",
+        help="also ask a language model whether each answer is of the right kind: an address that speaks the OpenAI "
+        "protocol, such as http://localhost:8000/v1; its key is read from IVCORE_JUDGE_KEY",
+    )
+    verb.add_argument("--judge-model", metavar="NAME", help="with --judge: the model's name there")
     verb = _add_verb(verbs, "precompute", _precompute, "compute the runs of a plan ahead of time")
     verb.add_argument(
         "plan", metavar="PLAN.toml", help="[[sweep]] and [[behaviour]] tables with model, task, samples, ..."

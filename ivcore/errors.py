@@ -13,6 +13,7 @@
     │   ├── UnknownFamilyError   an architecture this package has no row for, or one that wants its own code run
     │   ├── DamagedModelError    files missing, cut short, contradictory, or not safetensors
     │   └── OfflineError         the hub cannot be reached
+    ├── JudgeError               the language model that judges answers cannot be reached or refuses
     └── StoreError               a finished run cannot be kept or read
         ├── DamagedRunError      what is on disk is not what was written
         ├── StoreFullError       nothing more can be written: disk full, or read-only
@@ -31,6 +32,7 @@ __all__ = [
     "DataError",
     "ExplorerError",
     "InputError",
+    "JudgeError",
     "LayerError",
     "ModelError",
     "ModelNotFoundError",
@@ -86,6 +88,10 @@ class DamagedModelError(ModelError):
 
 class OfflineError(ModelError):
     """The hub cannot be reached and what is asked for is not in the local cache."""
+
+
+class JudgeError(ExplorerError):
+    """The language model that judges answers cannot be reached, or refuses every question alike."""
 
 
 class StoreError(ExplorerError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import Namespace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import DataError
 
 if TYPE_CHECKING:
+    from .behaviour.llm_judge import JudgeSettings
     from .models import LoadedModel
     from .prompts.tasks import Task
     from .runs import Planned, Progress
@@ -37,13 +39,15 @@ def sweep(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
 
 def evaluate(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
     """Let the model answer the task that the options name: the JSON document, and lines to read."""
-    from .runs import behaviour_document, behaviour_lines, behaviour_request, run_behaviour
+    from .runs import behaviour_document, behaviour_lines, behaviour_request, judge_answers, run_behaviour
     from .store import default_store
 
     task = _task(options)
     request = behaviour_request(task, options.samples, options.seed, _other_columns(task, options))
+    settings = _judge_settings(options)
     run = run_behaviour(default_store(), model, request, on_progress=_Remarks())
-    return behaviour_document(run), behaviour_lines(run)
+    judged = None if settings is None else judge_answers(run, settings)
+    return behaviour_document(run, judged), behaviour_lines(run, judged)
 
 
 def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
@@ -95,6 +99,19 @@ def _task(options: Namespace) -> Task:
         field=options.field,
         name=f"{Path(options.task_csv).stem}:{options.subtask}",
     )
+
+
+def _judge_settings(options: Namespace) -> JudgeSettings | None:
+    """Whom to ask; proved usable before the model answers anything."""
+    from .behaviour.llm_judge import JudgeSettings, check_settings
+
+    if (options.judge is None) != (options.judge_model is None):
+        raise DataError("--judge and --judge-model belong together; give both or none.")
+    if options.judge is None:
+        return None
+    settings = JudgeSettings(options.judge, options.judge_model, os.environ.get("IVCORE_JUDGE_KEY"))
+    check_settings(settings)
+    return settings
 
 
 def _other_columns(task: Task, options: Namespace) -> dict[str, Task] | None:

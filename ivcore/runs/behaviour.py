@@ -15,6 +15,15 @@ from typing import Any
 import numpy as np
 
 from ..behaviour import MAX_ANSWER_TOKENS, Adherence, adherence, greedy_answers
+from ..behaviour.llm_judge import (
+    Judgement,
+    JudgementCache,
+    JudgeSettings,
+    JudgingStopped,
+    Question,
+    default_cache,
+    judge_kinds,
+)
 from ..errors import DamagedRunError, DataError, PromptError, quote
 from ..models import LoadedModel
 from ..prompts import build_prompt
@@ -28,17 +37,20 @@ from ..prompts.tasks import (
     kind_tasks,
     load_task,
 )
+from ..stats import Proportion, proportion
 from ..store import Run, Store, run_key
 from .meta import model_meta
-from .progress import Progress, Watch
+from .progress import Progress, Stopped, Watch
 from .stored import list_runs, made, own_fields, sound
 
 __all__ = [
     "BehaviourRequest",
     "BehaviourRun",
     "BehaviourSummary",
+    "Judged",
     "behaviour_request",
     "find_behaviour",
+    "judge_answers",
     "list_behaviours",
     "open_behaviour",
     "run_behaviour",
@@ -97,6 +109,20 @@ class BehaviourRun:
         """The answers, judged by the request's rule."""
         right = [answer for _, answer in self.request.items]
         return adherence(self.request.rule, self.answers, right, dict(self.request.siblings))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What another language model says of a run's answers."""
+
+    model: str
+    """The judge."""
+    judgements: tuple[Judgement, ...]
+    """One for each answer, in order."""
+    ia: Proportion
+    """Of the answers on which it gave a verdict."""
+    agreement: Proportion
+    """Share of those on which the rule says the same."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +227,46 @@ def run_behaviour(
         answers = greedy_answers(model, prompts, request.max_tokens, on_batch=watch.reached)
         text = json.dumps(answers).encode("utf-8")
         return open_behaviour(draft.finish({"answers": np.frombuffer(text, dtype=np.uint8)}))
+
+
+def judge_answers(
+    run: BehaviourRun,
+    settings: JudgeSettings,
+    cache: JudgementCache | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Judged:
+    """Ask another language model of every answer whether it is of the kind that the instruction asks for.
+
+    Args:
+        run: whose answers.
+        settings: whom to ask.
+        cache: where verdicts are kept; by default in the folder of one's own runs.
+        on_progress: told how far it is.
+        should_stop: True ends the call; verdicts so far are in the cache.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+        InputError, JudgeError, StoreError: as ``judge_kinds``.
+    """
+    pairs = zip(run.request.items, run.answers, strict=True)
+    questions = [Question(run.request.instruction, query, answer) for (query, _), answer in pairs]
+    watch = Watch(len(questions), 1, on_progress, None)
+    try:
+        found = judge_kinds(
+            settings, questions, cache or default_cache(), on_progress=watch.reached, should_stop=should_stop
+        )
+    except JudgingStopped as err:
+        raise Stopped from err
+    valid = [judgement.valid for judgement in found]
+    both = [(rule.valid, said) for rule, said in zip(run.adherence.verdicts, valid, strict=True) if said is not None]
+    return Judged(
+        settings.model,
+        found,
+        proportion(sum(said for _, said in both), len(both)),
+        proportion(sum(rule == said for rule, said in both), len(both)),
+    )
 
 
 def _prompts(model: LoadedModel, request: BehaviourRequest) -> list[tuple[int, ...]]:

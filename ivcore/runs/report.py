@@ -9,7 +9,7 @@ from ..errors import quote
 from ..metrics import METRICS
 from ..patching import rank_sets, superadditivity
 from ..stats import Proportion
-from .behaviour import BehaviourRun
+from .behaviour import BehaviourRun, Judged
 from .sweep import SweepRun
 
 __all__ = ["behaviour_document", "behaviour_lines", "sweep_document", "sweep_lines"]
@@ -81,8 +81,13 @@ def _row(row: dict[str, Any]) -> str:
     return f"{','.join(map(str, row['layers'])):12} {row['mean']:+9.4f}  {interval}"
 
 
-def behaviour_document(run: BehaviourRun) -> dict[str, Any]:
-    """Everything that the answers to a task say, JSON-ready; shares without samples are None."""
+def behaviour_document(run: BehaviourRun, judged: Judged | None = None) -> dict[str, Any]:
+    """Everything that the answers to a task say, JSON-ready; shares without samples are None.
+
+    Args:
+        run: the answers.
+        judged: what another language model says of them.
+    """
     found, request = run.adherence, run.request
     return {
         "run": run.key,
@@ -92,19 +97,9 @@ def behaviour_document(run: BehaviourRun) -> dict[str, Any]:
         "valid": request.rule.in_words(),
         "seed": request.seed,
         "n": run.n_samples,
-        "ema": found.ema.share,
-        "ema_ci": _interval(found.ema.low, found.ema.high),
-        "ia": found.ia.share,
-        "ia_ci": _interval(found.ia.low, found.ia.high),
-        "confusion": [
-            {
-                "task": row.task,
-                "share": row.share.share,
-                "ci": _interval(row.share.low, row.share.high),
-                "n": row.share.n,
-            }
-            for row in found.confusions
-        ],
+        **_shares("ema", found.ema),
+        **_shares("ia", found.ia),
+        "confusion": [{"task": row.task, **_shares("share", row.share), "n": row.share.n} for row in found.confusions],
         "rows": [
             {
                 "query": query,
@@ -114,14 +109,32 @@ def behaviour_document(run: BehaviourRun) -> dict[str, Any]:
                 "exact": verdict.exact,
                 "valid": verdict.valid,
                 "answers": verdict.answers,
+                **({} if judged is None else {"judged": judged.judgements[i].valid}),
             }
-            for (query, right), answer, verdict in zip(request.items, run.answers, found.verdicts, strict=True)
+            for i, ((query, right), answer, verdict) in enumerate(
+                zip(request.items, run.answers, found.verdicts, strict=True)
+            )
         ],
+        **({} if judged is None else {"judge": _judge_document(judged)}),
         "seconds": {"answers": run.seconds},
     }
 
 
-def behaviour_lines(run: BehaviourRun) -> list[str]:
+def _judge_document(judged: Judged) -> dict[str, Any]:
+    return {
+        "model": judged.model,
+        "n": judged.ia.n,
+        **_shares("ia", judged.ia),
+        **_shares("agreement", judged.agreement),
+        "unclear": [judgement.reason for judgement in judged.judgements if judgement.reason is not None],
+    }
+
+
+def _shares(name: str, share: Proportion) -> dict[str, Any]:
+    return {name: share.share, f"{name}_ci": _interval(share.low, share.high)}
+
+
+def behaviour_lines(run: BehaviourRun, judged: Judged | None = None) -> list[str]:
     """The two scores, the confusions, and the answers that are not right."""
     found, model = run.adherence, run.model
     lines = [
@@ -131,6 +144,9 @@ def behaviour_lines(run: BehaviourRun) -> list[str]:
         f"IA   {_share(found.ia)}  it is of the right kind: {run.request.rule.in_words()}",
     ]
     lines += [f"     {_share(row.share)}  it answers {row.task} instead" for row in found.confusions if row.share.n]
+    if judged is not None:
+        lines.append(f"     {_share(judged.ia)}  {judged.model} says that it is of the right kind")
+        lines.append(f"     {_share(judged.agreement)}  it agrees with the rule")
     pairs = zip(run.request.items, run.answers, found.verdicts, strict=True)
     wrong = [(query, right, answer, verdict) for (query, right), answer, verdict in pairs if not verdict.exact]
     for query, right, answer, verdict in wrong[:_ROWS_SHOWN]:

@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ivcore.behaviour import greedy_answers
 from ivcore.models import LoadedModel, load_model
 from ivcore.models.registry import REPOSITORY
 from ivcore.patching import build_samples, layer_sets, sweep_block, task_vectors
-from ivcore.runs import PlannedSweep, find_sweep, read_plan
+from ivcore.prompts import build_prompt
+from ivcore.prompts.tasks import all_task_names
+from ivcore.runs import PlannedBehaviour, PlannedSweep, find_behaviour, find_sweep, read_plan
 from ivcore.store import Store
 
 BUNDLED = Store(Path("does-not-exist"), REPOSITORY / "cache" / "bundled")
 PLAN = read_plan(REPOSITORY / "cache" / "plan.toml")
+SWEEPS = [row for row in PLAN if isinstance(row, PlannedSweep)]
+BEHAVIOUR = [row for row in PLAN if isinstance(row, PlannedBehaviour)]
+STAGES = ("ivy-base", "ivy-sft", "ivy-dpo")
+REMEDY = "make them anew: python -m ivcore precompute cache/plan.toml --out cache/bundled"
 MEGABYTE = 1_000_000
 
 
@@ -31,21 +38,19 @@ def test_all_of_them_are_sound_and_small() -> None:
 
 
 def test_the_plan_covers_what_the_pages_open_with() -> None:
-    stages, tasks = (
-        ("ivy-base", "ivy-sft", "ivy-dpo"),
-        ("adj_comp", "adj_ant", "anim_color", "can_fly", "object_counting"),
-    )
-    planned = {(row.model, row.task, row.depth) for row in PLAN if row.samples == 100}
-    assert {(stage, task, 2) for stage in stages for task in tasks} <= planned
+    tasks = ("adj_comp", "adj_ant", "anim_color", "can_fly", "object_counting")
+    planned = {(row.model, row.task, row.depth) for row in SWEEPS if row.samples == 100}
+    assert {(stage, task, 2) for stage in STAGES for task in tasks} <= planned
+    assert {(row.model, row.task) for row in BEHAVIOUR} == {(s, t) for s in STAGES for t in all_task_names()}
     assert len({task for _, task, depth in planned if depth == 3}) >= 2
 
 
-@pytest.mark.parametrize("planned", PLAN, ids=lambda p: f"{p.model}-{p.task}-{p.depth}-{p.convention}")
+@pytest.mark.parametrize("planned", SWEEPS, ids=lambda p: f"{p.model}-{p.task}-{p.depth}-{p.convention}")
 def test_each_is_of_the_bundled_checkpoint_and_its_numbers_come_out_again(planned: PlannedSweep) -> None:
     """Four samples computed anew; a checkpoint trained anew without its runs fails here."""
     loaded, request = model(planned.model), planned.request()
     run = find_sweep(BUNDLED, loaded.fingerprint, planned.dtype, request)
-    assert run is not None, "make them anew: python -m ivcore precompute cache/plan.toml --out cache/bundled"
+    assert run is not None, REMEDY
     samples = build_samples(loaded, request.instruction, request.items, convention=request.convention)
     vectors, sets = task_vectors(loaded, samples), layer_sets(loaded.n_layers, request.depth)
     for i in (0, 33, 66, 99):
@@ -54,3 +59,18 @@ def test_each_is_of_the_bundled_checkpoint_and_its_numbers_come_out_again(planne
         # Machines round differently: a near-tie may move a rank by one.
         assert np.mean(run.patched.rank[:, i] == block.patched.rank[:, 0]) > 0.9
         assert abs(int(run.full.rank[i]) - int(block.full.rank[0])) <= 1
+
+
+@pytest.mark.parametrize("ref", STAGES)
+def test_the_answers_are_those_of_the_bundled_checkpoint(ref: str) -> None:
+    """Five answers of every task, each asked alone."""
+    loaded, same = model(ref), list[bool]()
+    for planned in (row for row in BEHAVIOUR if row.model == ref):
+        request = planned.request()
+        run = find_behaviour(BUNDLED, loaded.fingerprint, planned.dtype, request)
+        assert run is not None, REMEDY
+        for (query, _), answer in list(zip(request.items, run.answers, strict=True))[:5]:
+            prompt = build_prompt(loaded.tokenizer, request.instruction, query).ids_full
+            same.append(greedy_answers(loaded, [prompt]) == [answer])
+    # Machines round differently: of two words that are about as likely, another may win.
+    assert sum(same) / len(same) > 0.95

@@ -13,6 +13,7 @@ from ivcore.stats import (
     bootstrap_means,
     effective_number,
     one_sided_tests,
+    proportion,
     rank_agreement,
     ratio,
     ratio_interval,
@@ -145,6 +146,36 @@ def test_a_ratio_without_a_denominator_is_not_defined() -> None:
     assert unsure.value is not None and unsure.low is None and unsure.undefined and "resamples" in unsure.undefined
     single = ratio_interval(np.ones(1), np.ones(1))
     assert (single.value, single.low) == (1.0, None) and single.undefined and "single" in single.undefined
+
+
+def wilson(hits: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Written out from Wilson 1927."""
+    p, half = hits / n, z * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
+    return tuple((p + z * z / (2 * n) + sign * half) / (1 + z * z / n) for sign in (-1, 1))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 7), (7, 7), (1, 2), (97, 100), (450, 1000)])
+def test_a_proportion_has_wilsons_interval(hits: int, n: int) -> None:
+    found = proportion(hits, n)
+    assert (found.share, found.hits, found.n) == (hits / n, hits, n)
+    assert (found.low, found.high) == pytest.approx(wilson(hits, n), abs=1e-12)
+    assert found.low is not None and found.high is not None and 0 <= found.low < found.high <= 1
+
+
+def test_wilsons_interval_covers_and_one_of_half_the_level_does_not() -> None:
+    draws = np.random.default_rng(0).binomial(60, 0.9, 2000).tolist()
+    covers = dict.fromkeys((0.95, 0.5), 0)
+    for level in covers:
+        ends = {hits: proportion(hits, 60, level=level) for hits in set(draws)}
+        covers[level] = sum(ends[hits].low <= 0.9 <= ends[hits].high for hits in draws)  # type: ignore[operator]
+    assert 0.93 < covers[0.95] / 2000 < 0.98
+    assert covers[0.5] / 2000 < 0.65
+
+
+def test_a_share_of_nothing_is_not_defined_and_of_too_many_refused() -> None:
+    assert proportion(0, 0).share is None
+    with pytest.raises(InputError, match="3 of 2"):
+        proportion(3, 2)
 
 
 def test_rank_agreement_is_spearmans() -> None:
