@@ -315,7 +315,12 @@ def _add_task(verb: argparse.ArgumentParser) -> None:
     which = verb.add_mutually_exclusive_group(required=True)
     which.add_argument("--task", metavar="NAME", help="a bundled task, such as adj_comp")
     which.add_argument("--task-csv", metavar="FILE", help="columns: query, and one for each subtask's answers")
-    verb.add_argument("--subtask", metavar="COLUMN", help="with --task-csv: the column of the answers")
+    which.add_argument("--task-json", metavar="FILE", help="BIG-bench's task.json of one of the paper's four tasks")
+    verb.add_argument(
+        "--subtask",
+        metavar="COLUMN|NAME",
+        help="with --task-csv: the column of the answers; with --task-json: which task it is",
+    )
     verb.add_argument("--instruction", metavar="TEXT", help="with --task-csv")
     verb.add_argument("--field", metavar="WORD", help="with --task-csv: what stands before each query, as 'Adjective'")
     verb.add_argument("--samples", type=int, default=100, metavar="N")

@@ -114,8 +114,8 @@ def component_states(
 
     So in every family the embedding plus all rows of ``attn`` and ``mlp`` is the last row of ``resid``.
 
-    Texts of equal length share a batch, so nothing is padded and each gets what it would get alone, up to rounding.  The
-    pass ends with the last layer read: no logits.
+    Texts of equal length share a batch, so nothing is padded and each gets what it would get alone, up to rounding.
+    The pass ends with the last layer read: no logits.
 
     Args:
         model: locked batch by batch, so that others may use it in between.

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,13 +84,17 @@ def _computed(model: LoadedModel, row: Planned, request: Any, options: Namespace
 
 
 def _task(options: Namespace) -> Task:
-    from .prompts.tasks import load_task, load_task_csv
+    from .prompts.tasks import load_bigbench, load_task, load_task_csv
 
     own = {"--subtask": options.subtask, "--instruction": options.instruction, "--field": options.field}
-    if options.task_csv is None:
-        if named := [flag for flag, value in own.items() if value is not None]:
-            raise DataError(f"{named[0]} belongs to --task-csv; a bundled task has its own.")
+    if options.task is not None:
+        _refuse(own, "belongs to --task-csv; a bundled task has its own")
         return load_task(options.task)
+    if options.task_json is not None:
+        _refuse(own, "belongs to --task-csv; a BIG-bench task has the paper's", but="--subtask")
+        if options.subtask is None:
+            raise DataError("--task-json needs --subtask too: which BIG-bench task the file holds.")
+        return load_bigbench(Path(options.task_json), options.subtask)
     if missing := [flag for flag, value in own.items() if value is None]:
         raise DataError(f"--task-csv needs {' and '.join(missing)} too.")
     return load_task_csv(
@@ -99,6 +104,12 @@ def _task(options: Namespace) -> Task:
         field=options.field,
         name=f"{Path(options.task_csv).stem}:{options.subtask}",
     )
+
+
+def _refuse(given: Mapping[str, str | None], why: str, but: str | None = None) -> None:
+    """Raise DataError for the first flag that was given, apart from ``but``."""
+    if named := [flag for flag, value in given.items() if value is not None and flag != but]:
+        raise DataError(f"{named[0]} {why}.")
 
 
 def _judge_settings(options: Namespace) -> JudgeSettings | None:

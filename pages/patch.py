@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from ui import calls, frame, patch_result, state
+from ui.follows import follows_badge
 from ui.guard import guarded
 from ui.link import report_once, take_link
 from ui.model_form import agreed_to_download, check_badge
@@ -30,6 +31,7 @@ with guarded():
         loaded = calls.model(inputs.ref, inputs.device, inputs.dtype)
         verdict = calls.verdict(loaded, loaded.fingerprint, loaded.device, loaded.dtype)
     check_badge(form.badge, verdict)
+    follows_badge(notices, inputs.family, inputs.stage, inputs.ref, inputs.instruction)
 
     # T_inst and the layers are chosen once the prompt's tokens and the model's layers are known.
     prompt = calls.prompt(loaded, inputs)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from ui import frame, state, sweep_panels, sweep_result
+from ui.follows import follows_badge
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
 from ui.model_form import metric_chooser
@@ -31,6 +32,7 @@ with guarded():
         st.info("Type the folder or the Hugging Face id of a model above.", icon=":material/keyboard:")
         st.stop()
 
+    follows_badge(notices, inputs.family, inputs.stage, inputs.ref, request.instruction)
     run = stored_or_started(form.badge, inputs, request)
     tools = st.container(horizontal=True, vertical_alignment="bottom")
     with tools:
@@ -61,7 +63,7 @@ with guarded():
         other_convention(inputs, result)
 
     caption(run)
-    commands = [sweep_command(inputs, form.flags)]
+    commands = [sweep_command(inputs, form.flags)] if form.flags or inputs.is_shareable else []
     address = sweep_link(page_address(), inputs) if inputs.is_shareable else ""
     frame.foot(READING, address, sweep_downloads(result), commands)
     show_badge(form.badge, inputs)

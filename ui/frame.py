@@ -5,10 +5,10 @@ The foot holds what makes a result reproducible: permalink, downloads, and the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ from .text import html, markdown
 if TYPE_CHECKING:
     from ivcore.models import LoadedModel
 
-__all__ = ["Download", "foot", "header", "model_caption"]
+__all__ = ["Download", "foot", "header", "model_caption", "run_facts"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,19 @@ def model_caption(loaded: LoadedModel, *facts: str) -> None:
         f"fingerprint {loaded.fingerprint[:12]}",
     ]
     st.caption(markdown(" · ".join([*parts, loaded.device, loaded.dtype, *facts])))
+
+
+def run_facts(model: Mapping[str, Any]) -> list[str]:
+    """The same of a model as a finished run describes it."""
+    revision = f"revision {str(model['revision'])[:12]}" if model.get("revision") else "local files"
+    return [
+        str(model["ref"]),
+        f"{model['family']}, {model['n_layers']} layers",
+        revision,
+        f"fingerprint {str(model['fingerprint'])[:12]}",
+        str(model["device"]),
+        str(model["dtype"]),
+    ]
 
 
 def foot(

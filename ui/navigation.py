@@ -16,6 +16,7 @@ __all__ = ["in_frame", "navigation"]
 
 PAGES = {
     "pages/patch.py": "Patch",
+    "pages/behaviour.py": "Behaviour",
     "pages/sweep.py": "Task sweep",
     "pages/stages.py": "Stages",
     "pages/published.py": "Published",

@@ -42,6 +42,7 @@ __all__ = [
     "released_tests",
     "spread_of",
     "start",
+    "store_stamp",
     "stored",
     "summaries",
 ]
@@ -49,11 +50,16 @@ __all__ = [
 
 def summaries() -> tuple[SweepSummary, ...]:
     """All finished sweeps, newest first."""
+    return _summaries(store_stamp())
+
+
+def store_stamp() -> tuple[tuple[str, int], ...]:
+    """Changes whenever a run was added or removed."""
     from ivcore.store import default_store
 
     store = default_store()
     roots = (store.own, store.bundled)
-    return _summaries(tuple((str(root), root.stat().st_mtime_ns) for root in roots if root and root.is_dir()))
+    return tuple((str(root), root.stat().st_mtime_ns) for root in roots if root and root.is_dir())
 
 
 def own_sweeps(size: str, stage: str, task: str) -> tuple[SweepSummary, ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from .charts import FAINT
+from .follows import follows_badge
 from .stages_form import StagesInputs, panel_inputs
 from .stages_grid import Difference, Panel, SpreadRow, difference_chart, effect_chart, spread_chart
 from .stages_help import SPREAD
@@ -115,7 +116,10 @@ def _missing(inputs: StagesInputs, panel: Panel) -> None:
 def _panel_chart(chart: alt.LayerChart, inputs: StagesInputs, panel: Panel, description: str) -> None:
     """A chart, and the way to the sweep behind it."""
     st.altair_chart(chart, width="stretch", alt=description)
-    _open(panel_sweep(inputs, panel), "Open this sweep")
+    wanted = panel_sweep(inputs, panel)
+    _open(wanted, "Open this sweep")
+    if panel.run is not None:
+        follows_badge(st.container(), inputs.family, panel.stage, wanted.ref, panel.run.request.instruction)
 
 
 def _open(wanted: SweepInputs, label: str) -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from . import calls, runs
+from .frame import run_facts
 from .model_form import agreed_to_download, check_badge
 from .sweep_help import CONVENTION_LINE
 from .sweep_panels import show_both_conventions, show_released_test
@@ -57,17 +58,10 @@ def other_convention(inputs: SweepInputs, result: SweepResult) -> None:
 
 def caption(run: SweepRun) -> None:
     """What the result was measured on, and when."""
-    model = run.model
-    revision = f"revision {str(model['revision'])[:12]}" if model.get("revision") else "local files"
     facts = [
         f"n = {count(run.n_samples)} samples",
         "95% intervals: bootstrap over samples, 10,000 resamples, seed 0",
-        str(model["ref"]),
-        f"{model['family']}, {model['n_layers']} layers",
-        revision,
-        f"fingerprint {str(model['fingerprint'])[:12]}",
-        str(model["device"]),
-        str(model["dtype"]),
+        *run_facts(run.model),
         convention_name(run.request.convention),
         f"computed {run.created[:16].replace('T', ' ')} UTC in {duration(run.seconds)}",
         "bundled with the app" if run.bundled else f"run {run.key[:12]}",

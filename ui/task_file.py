@@ -39,6 +39,18 @@ class OwnTask:
     task: Task
     flags: Mapping[str, str] | None = field(default=None)
     """What the command line needs to read the same; None where it has no flag for that."""
+    content: bytes = field(default=b"", repr=False)
+    """The CSV file; empty for a task that is not of one."""
+
+    def siblings(self) -> dict[str, Task]:
+        """The tasks of the file's other columns of answers."""
+        from ivcore.prompts.tasks import load_task_csv, subtasks_of
+
+        if self.flags is None or not self.content:
+            return {}
+        columns = (name for name in subtasks_of(self.content) if name != self.flags["subtask"])
+        said = (self.flags["instruction"], self.flags["field"])
+        return {name: load_task_csv(self.content, name, *said) for name in columns}
 
 
 def own_task() -> OwnTask | None:
@@ -87,7 +99,7 @@ def _from_json(file: _File) -> OwnTask:
         key="own bigbench task",
         width=260,
     )
-    return OwnTask(load_bigbench(file.content, name))
+    return OwnTask(load_bigbench(file.content, name), {"task-json": file.name, "subtask": name})
 
 
 def _from_csv(file: _File) -> OwnTask | None:
@@ -114,4 +126,4 @@ def _from_csv(file: _File) -> OwnTask | None:
     name = f"{PurePath(file.name).stem}:{column}"
     task = load_task_csv(file.content, subtask=column, instruction=instruction, field=word, name=name)
     flags = {"task-csv": file.name, "subtask": column, "instruction": instruction, "field": word}
-    return OwnTask(task, flags)
+    return OwnTask(task, flags, file.content)

@@ -112,8 +112,8 @@ def short(effect: float) -> str:
     return signed(effect, 2 if abs(effect) < 1 else 1).replace("0.", ".", 1) if abs(effect) < 100 else signed(effect, 0)
 
 
-def title(text: str, notes: Sequence[str] = ()) -> alt.TitleParams:
-    """A chart's headline and the lines below it."""
+def title(text: str | list[str], notes: Sequence[str] = ()) -> alt.TitleParams:
+    """A chart's headline, in one line or several, and the lines below it."""
     return alt.TitleParams(
         text,
         subtitle=list(notes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .anatomy import MAX_CHARACTERS, Answer, Prompt, build_answer, build_prompt, token_answer
+from .anatomy import MAX_CHARACTERS, Answer, Prompt, build_answer, build_prompt, prompt_ids, token_answer
 from .display import token_text, token_texts
 from .released import bare_answer, bare_ids
 
@@ -14,6 +14,7 @@ __all__ = [
     "bare_ids",
     "build_answer",
     "build_prompt",
+    "prompt_ids",
     "token_answer",
     "token_text",
     "token_texts",

@@ -21,7 +21,7 @@ from .encoding import Boundary, boundary, encode, encode_alone
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["MAX_CHARACTERS", "Answer", "Prompt", "build_answer", "build_prompt", "token_answer"]
+__all__ = ["MAX_CHARACTERS", "Answer", "Prompt", "build_answer", "build_prompt", "prompt_ids", "token_answer"]
 
 MAX_CHARACTERS = 20_000
 """Longer texts are refused before they are cut into tokens."""
@@ -122,6 +122,18 @@ def build_prompt(
         chat=chat,
         warnings=(*cut.warnings, *_remarks(tokenizer, cut.ids, target, query, source > cut.last, chat)),
     )
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """A whole prompt as the model reads it, for questions in which no segment matters.
+
+    Raises:
+        PromptError: ``text`` is empty, too long or no text, or makes no token.
+    """
+    _check_text(text, "prompt", PromptError)
+    if not encode(tokenizer, text, special=False).ids:
+        raise PromptError(f"The tokenizer makes no token of the prompt {quote(text)}; give a visible word.")
+    return encode(tokenizer, text, special=True).ids
 
 
 def build_answer(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> Answer:

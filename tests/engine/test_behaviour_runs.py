@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from ivcore.runs import (
 from ivcore.runs import behaviour as behaviour_module
 from ivcore.store import Store, run_key
 from tests.conftest import make_olmo2, save_folder
+from tests.engine.judge_stub import KEY, Reply, Seen, Stub, say, start
 from tests.engine.test_command_line import run, run_json
 
 
@@ -211,3 +214,58 @@ def test_a_wrong_plan_is_refused_in_one_sentence(tmp_path: Path, text: str, word
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=words):
         read_plan(path)
+
+
+@pytest.fixture
+def judge() -> Iterator[Stub]:
+    yield from start()
+
+
+def test_another_model_judges_beside_the_rule(
+    capsys: pytest.CaptureFixture[str], folder: str, cache: Path, judge: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IVCORE_JUDGE_HOSTS", raising=False)
+    monkeypatch.setenv("IVCORE_JUDGE_KEY", KEY)
+    replies = iter(["yes", "no", "maybe", "maybe", "maybe", "yes", "yes", "yes"])
+    lock = threading.Lock()
+
+    def script(_: Seen) -> Reply:
+        with lock:
+            return say(next(replies, "yes"))
+
+    judge.script = script
+    ask = ["evaluate", "--model", folder, "--task", "can_fly", "--samples", "6"]
+    ask += ["--judge", judge.settings.address, "--judge-model", "some-judge"]
+    found = run_json(capsys, *ask)
+    said = [row["judged"] for row in found["rows"]]
+    assert set(said) <= {True, False, None} and said.count(None) == len(found["judge"]["unclear"])
+    sure = [row for row in found["rows"] if row["judged"] is not None]
+    assert found["judge"]["n"] == len(sure)
+    assert found["judge"]["ia"] == sum(row["judged"] for row in sure) / len(sure)
+    assert found["judge"]["agreement"] == sum(row["judged"] == row["valid"] for row in sure) / len(sure)
+    assert all(seen.headers["Authorization"] == f"Bearer {KEY}" for seen in judge.seen)
+    asked = len(judge.seen)
+    code, out, _ = run(capsys, *ask)
+    assert code == 0 and "some-judge says" in out and KEY not in out
+    assert len(judge.seen) - asked <= said.count(None), "sound verdicts are not asked for again"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--judge", "http://localhost:1/v1"], "--judge-model belong together"),
+        (["--judge", "file:///etc", "--judge-model", "m"], "http"),
+        (["--judge", "http://127.0.0.1:9/v1", "--judge-model", "m"], "cannot be reached"),
+    ],
+)
+def test_a_judge_that_cannot_be_asked_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+    folder: str,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+    words: str,
+) -> None:
+    monkeypatch.delenv("IVCORE_JUDGE_HOSTS", raising=False)
+    code, out, err = run(capsys, "evaluate", "--model", folder, "--task", "can_fly", "--samples", "2", *more)
+    assert (code, out) == (2, "") and words in err and err.count("\n") == 1

@@ -14,10 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -38,103 +37,9 @@ from ivcore.behaviour.llm_judge import (
 from ivcore.cache_command import cache as cache_verb
 from ivcore.errors import InputError, JudgeError, StoreError, StoreFullError
 from ivcore.store import Store
+from tests.engine.judge_stub import KEY, Reply, Script, Seen, Stub, say, start
 
-KEY = "sk-do-not-tell-0123456789"
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the stub sends, after ``delay`` seconds; ``drip``: then a blank every so many seconds, for ever."""
-
-    body: bytes
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0
-    drip: float = 0.0
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the stub was sent."""
-
-    number: int
-    """From 0."""
-    path: str
-    headers: dict[str, str]
-    document: dict[str, Any]
-
-    @property
-    def data(self) -> dict[str, str]:
-        """What the user message gives as JSON, on a line of its own."""
-        found: dict[str, str] = json.loads(self.document["messages"][1]["content"].split("\n")[0])
-        return found
-
-
-Script = Callable[[Seen], Reply]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Stub
-
-    def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        seen = self.server.note(self.path, dict(self.headers), json.loads(content))
-        reply = self.server.script(seen)
-        self.server.closing.wait(reply.delay)
-        self.send_response(reply.status)
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(reply.body) if not reply.drip else 10**6))
-        self.end_headers()
-        self.wfile.write(reply.body)
-        while reply.drip and not self.server.closing.wait(reply.drip):
-            self.wfile.write(b" ")
-            self.wfile.flush()
-        self.server.finished.append(seen.data["answer"])
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class Stub(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: Script = lambda seen: say("yes")
-        self.seen: list[Seen] = []
-        self.finished: list[str] = []
-        self.closing = threading.Event()
-        self._lock = threading.Lock()
-
-    def note(self, path: str, headers: dict[str, str], document: dict[str, Any]) -> Seen:
-        with self._lock:
-            self.seen.append(Seen(len(self.seen), path, headers, document))
-            return self.seen[-1]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is part of the tests."""
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    @property
-    def settings(self) -> JudgeSettings:
-        return JudgeSettings(f"http://{self.host}/v1", "some-judge", KEY, timeout=10.0)
-
-
-def start() -> Iterator[Stub]:
-    stub = Stub()
-    thread = threading.Thread(target=stub.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield stub
-    stub.closing.set()
-    stub.shutdown()
-    thread.join()
-    stub.server_close()
 
 
 @pytest.fixture
@@ -165,10 +70,6 @@ class Waits:
 
     async def __call__(self, seconds: float) -> None:
         self.seconds.append(seconds)
-
-
-def say(content: Any, **fields: Any) -> Reply:
-    return Reply(json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode(), **fields)
 
 
 def in_turn(*replies: Reply) -> Script:
@@ -358,6 +259,7 @@ def test_an_unreadable_reply_loses_no_other(stub: Stub, cache: JudgementCache, n
     found = judge_kinds(stub.settings, [GREEN, ask("odd"), MEOW], cache, wait=Waits())
     assert [judgement.valid for judgement in found] == [True, None, False]
     assert re.fullmatch(r"The judge sent [^\n]+\.", found[1].reason or "")
+    assert ("more than 1000000 bytes" in (found[1].reason or "")) == (name == "huge")
     assert len(stub.seen) == 5
     stub.script = by_answer
     assert judge_kinds(stub.settings, [ask("odd")], cache)[0].valid is False, "what is no verdict was kept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def test_a_csv_of_ones_own_is_swept(capsys: pytest.CaptureFixture[str], folder: 
     assert code == 0 and "n = 4" in out
 
 
+def test_a_bigbench_file_is_swept(capsys: pytest.CaptureFixture[str], folder: str, tmp_path: Path) -> None:
+    path = tmp_path / "task.json"
+    scores = {"a": 1, "b": 0}
+    examples = [{"input": f"(a) {word} ham (b) Lovely.", "target_scores": scores} for word in ("Good", "Old", "Thin")]
+    path.write_text(json.dumps({"examples": examples}), encoding="utf-8")
+    ask = ["--task-json", str(path), "--subtask", "snarks", "--depth", "1", "--samples", "3"]
+    found = run_json(capsys, "sweep", "--model", folder, *ask)
+    assert found["n_samples"] == 3 and found["instruction"] == load_task("snarks").instruction
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -64,6 +75,9 @@ def test_a_csv_of_ones_own_is_swept(capsys: pytest.CaptureFixture[str], folder: 
         (["--task", "adj_comp", "--samples", "5000"], "211"),
         (["--task", "adj_comp", "--samples", "0"], "0"),
         (["--task", "adj_comp", "--field", "Word"], "--field belongs to --task-csv"),
+        (["--task-json", "none.json"], "--subtask too"),
+        (["--task-json", "none.json", "--subtask", "snarks"], "none.json"),
+        (["--task-json", "none.json", "--subtask", "snarks", "--field", "A"], "--field belongs to --task-csv"),
         (["--task-csv", "none.csv"], "--task-csv needs --subtask and --instruction and --field"),
         (["--task", "adj_comp", "--memory", "lots"], "not a number of GiB"),
         (["--task", "adj_comp", "--depth", "4"], "choose from"),
