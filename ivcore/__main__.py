@@ -110,6 +110,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _geometry(options: argparse.Namespace) -> int:
+    from .run_commands import geometry
+
+    _show(options, *geometry(_load(options)[0], options))
+    return 0
+
+
 def _precompute(options: argparse.Namespace) -> int:
     from .run_commands import precompute
 
@@ -286,9 +293,21 @@ def _parser() -> _Parser:
         "protocol, such as http://localhost:8000/v1; its key is read from IVCORE_JUDGE_KEY",
     )
     verb.add_argument("--judge-model", metavar="NAME", help="with --judge: the model's name there")
+    verb = _add_verb(verbs, "geometry", _geometry, "do paraphrases of different instructions lie apart?")
+    _add_model(verb)
+    which = verb.add_mutually_exclusive_group(required=True)
+    which.add_argument("--tasks", metavar="NAME,NAME", help="two to eight bundled tasks")
+    which.add_argument("--paraphrases", nargs="+", metavar="FILE", help="CSV files: index,instruction; one a task")
+    verb.add_argument(
+        "--component",
+        choices=("resid", "attn", "mlp"),
+        default="resid",
+        help="the residual stream, or what attention or the MLP adds to it",
+    )
+    verb.add_argument("--released", action="store_true", help="also the pooled probe of the released code")
     verb = _add_verb(verbs, "precompute", _precompute, "compute the runs of a plan ahead of time")
     verb.add_argument(
-        "plan", metavar="PLAN.toml", help="[[sweep]] and [[behaviour]] tables with model, task, samples, ..."
+        "plan", metavar="PLAN.toml", help="[[sweep]], [[behaviour]] and [[geometry]] tables with model, task, ..."
     )
     verb.add_argument("--out", metavar="FOLDER", help="keep the runs here; default: cache/runs")
     _add_memory(verb)
@@ -348,7 +367,7 @@ def _add_model(verb: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=0,
-        help="chooses the samples of a task; patching and checking draw nothing at random",
+        help="chooses the samples of a task, or the folds of a probe; patching and checking draw nothing at random",
     )
 
 

@@ -1,4 +1,4 @@
-"""The verbs ``sweep``, ``evaluate`` and ``precompute``: options in, finished runs out (contracts: DESIGN section 4)."""
+"""The verbs that make runs: options in, finished runs out (contracts: DESIGN section 4)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .behaviour.llm_judge import JudgeSettings
     from .models import LoadedModel
     from .prompts.tasks import Task
-    from .runs import Planned, Progress
+    from .runs import BehaviourRun, GeometryRun, Planned, Progress, SweepRun
 
-__all__ = ["evaluate", "precompute", "sweep"]
+__all__ = ["evaluate", "geometry", "precompute", "sweep"]
 
 _SECONDS_BETWEEN_REMARKS = 2.0
 
@@ -51,6 +51,21 @@ def evaluate(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], li
     return behaviour_document(run, judged), behaviour_lines(run, judged)
 
 
+def geometry(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Compare the paraphrases that the options name: the JSON document, and lines to read."""
+    from .prompts.paraphrases import load_paraphrase_csv, task_paraphrases
+    from .runs import geometry_document, geometry_lines, geometry_request, run_geometry
+    from .store import default_store
+
+    if options.tasks is not None:
+        sets = [task_paraphrases(name.strip()) for name in options.tasks.split(",")]
+    else:
+        sets = [load_paraphrase_csv(Path(path)) for path in options.paraphrases]
+    request = geometry_request(sets, options.component, released=options.released, seed=options.seed)
+    run = run_geometry(default_store(), model, request, on_progress=_Remarks())
+    return geometry_document(run), geometry_lines(run)
+
+
 def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
     """Compute every run of a plan that is not there yet; models are loaded once each, in the plan's order."""
     from .models import load_model
@@ -70,17 +85,19 @@ def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
 
 
 def _computed(model: LoadedModel, row: Planned, request: Any, options: Namespace) -> dict[str, Any]:
-    from .runs import BehaviourRequest, BehaviourRun, SweepRun, run_behaviour, run_sweep
+    from .runs import BehaviourRequest, GeometryRequest, run_behaviour, run_geometry, run_sweep
     from .store import Store, default_store
 
     store = default_store() if options.out is None else Store(Path(options.out))
-    run: BehaviourRun | SweepRun
+    found: BehaviourRun | GeometryRun | SweepRun
     if isinstance(request, BehaviourRequest):
-        run = run_behaviour(store, model, request, on_progress=_Remarks())
+        found = run_behaviour(store, model, request, on_progress=_Remarks())
+    elif isinstance(request, GeometryRequest):
+        found = run_geometry(store, model, request, on_progress=_Remarks())
     else:
         budget = int(options.memory * 2**30)
-        run = run_sweep(store, model, request, on_progress=_Remarks(), memory_budget=budget)
-    return {"run": run.key, "name": row.name, "n_samples": run.n_samples, "seconds": run.seconds}
+        found = run_sweep(store, model, request, on_progress=_Remarks(), memory_budget=budget)
+    return {"run": found.key, "name": row.name, "n_samples": found.n_samples, "seconds": found.seconds}
 
 
 def _task(options: Namespace) -> Task:

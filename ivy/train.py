@@ -76,13 +76,7 @@ SFT = Recipe(
     drop_attention=0.4,
 )
 SFT_EVEN = replace(SFT, stage="sft, all tasks alike", seed=4, steps=900, learning_rate=6e-4, task_power=0.0)
-"""Tasks with few queries, such as those on numbers, come as often as the others."""
-SFT_PARTS = (
-    SFT,
-    SFT_EVEN,
-    replace(SFT_EVEN, stage="sft, all tasks alike, end", seed=5, steps=1300),
-    replace(SFT_EVEN, stage="sft, all tasks alike, last", seed=6, steps=1400),
-)
+"""The end of SFT: tasks with few queries, such as those on numbers, come as often as the others."""
 
 
 def make_config(vocab_size: int, end: int) -> Olmo2Config:
@@ -196,7 +190,7 @@ def train_base(out: Path = CHECKPOINTS, recipe: Recipe = BASE) -> None:
     save(model, tokenizer, out / "ivy-base", [train(model, tokenizer, recipe)])
 
 
-def train_sft(out: Path = CHECKPOINTS, recipes: Sequence[Recipe] = SFT_PARTS) -> None:
+def train_sft(out: Path = CHECKPOINTS, recipes: Sequence[Recipe] = (SFT, SFT_EVEN)) -> None:
     """ivy-sft from ivy-base, part by part; each part starts from the checkpoint that the one before wrote."""
     start, logs = "ivy-base", list[Log]()
     for recipe in recipes:

@@ -63,4 +63,4 @@ with guarded():
     offers = behaviour_downloads(inputs, panels, panel.run, judged)
     frame.foot(READING, address, offers, commands, commands_note=COMMANDS_NOTE)
     with ask:
-        show_ask(form.badge, inputs, panel, link)
+        show_ask(form.badge, inputs, panels, link)

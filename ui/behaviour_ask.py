@@ -41,13 +41,20 @@ def asked_prompt() -> str:
     return st.query_params.get(PROMPT, "")
 
 
-def show_ask(badge: DeltaGenerator, inputs: BehaviourInputs, panel: Panel, link: Mapping[str, Sequence[str]]) -> None:
+def show_ask(
+    badge: DeltaGenerator, inputs: BehaviourInputs, panels: Sequence[Panel], link: Mapping[str, Sequence[str]]
+) -> None:
     """The section; a model that takes its time to load waits for a button."""
+    panel = next(one for one in panels if (one.task, one.stage) == (inputs.task, inputs.stage))
     st.subheader("Ask it yourself", anchor=False)
     st.markdown("Type any prompt and see the answer grow: at each step the most likely token is taken.")
     if not calls.is_light(panel.ref) and st.session_state.get(_LOADED) != panel.ref:
-        if calls.is_to_download(panel.ref) and not agreed_to_download(panel.ref):
-            return
+        if calls.is_to_download(panel.ref):
+            if any(one.run is None for one in panels):
+                st.caption(f"{markdown(panel.stage)} is not on this machine yet; it can be fetched above.")
+                return
+            if not agreed_to_download(panel.ref):
+                return
         if not st.button(f"Load {markdown(panel.stage)}", icon=":material/memory:", help="It stays in memory."):
             return
         st.session_state[_LOADED] = panel.ref

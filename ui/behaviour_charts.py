@@ -40,7 +40,7 @@ STAGE_COLORS = ("#7f8c99", "#0091c2", "#d98200", "#b0609a", "#2a9d76")
 
 SHARES_NOTE = "Solid: right (EMA). Pale: of the right kind (IA). Lines: 95% intervals."
 
-_BAR = 15
+_BAR = 16
 _PERCENT = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], titleFontWeight="normal", gridOpacity=0.6)
 _WHOLE = alt.Scale(domain=[0, 1], nice=False)
 _NO_AXIS = alt.Axis(domain=False, ticks=False, labelLimit=150, labelPadding=8, labelOverlap=False)
@@ -83,7 +83,7 @@ def shares_chart(
         there.mark_bar(opacity=1).encode(x="ema:Q", color=hued),
         there.mark_rule(strokeWidth=1, color=INK, opacity=0.55, yOffset=3).encode(x="ia_low:Q", x2="ia_high:Q"),
         there.mark_rule(strokeWidth=2, color=INK, yOffset=-2).encode(x="ema_low:Q", x2="ema_high:Q"),
-        absent.mark_text(align="left", dx=4, color="gray", fontSize=11).encode(
+        absent.mark_text(align="left", dx=4, color="gray", fontSize=10).encode(
             x=alt.XDatum(0), text=alt.value("not computed")
         ),
         chosen.mark_bar(fillOpacity=0, stroke=INK, strokeWidth=2, cornerRadius=2).encode(**full),
@@ -92,7 +92,7 @@ def shares_chart(
         .add_params(pick(["task", "stage"])),
     ]
     lines = [heading] if heading else []
-    height = len(tasks) * (len(stages) * _BAR + 12) + _around(lines) + (26 if legend else 0)
+    height = len(tasks) * (len(stages) * _BAR + 12) + _around(lines) + (30 if legend else 0)
     drawn = alt.LayerChart(layer=layers).properties(height=height)
     return drawn.properties(title=title(heading, [SHARES_NOTE])) if heading else drawn
 
@@ -161,7 +161,7 @@ def whole(value: float) -> str:
 
 def _around(lines: Sequence[str]) -> int:
     """What the lines of a title, the axis and their margins take of a chart's height."""
-    return 72 + 18 * len(lines)
+    return 96 + 20 * len(lines)
 
 
 def _row(panel: Panel) -> dict[str, object]:

@@ -61,13 +61,10 @@ def behaviour_form() -> BehaviourForm:
                 width=170,
                 help="Drawn from the task's queries, always the same for the same number. A task with fewer takes all.",
             )
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            chosen = st.multiselect(
-                "Tasks", names, default=PAPER_TASKS, key=_TASKS, bind="query-params", width=900, select_all=False
-            )
             st.button(
                 "All bundled tasks", on_click=_choose_tasks, args=(all_task_names(),), icon=":material/select_all:"
             )
+        chosen = st.multiselect("Tasks", names, default=PAPER_TASKS, key=_TASKS, bind="query-params", select_all=False)
         own = own_task() if OWN_FILE in chosen else None
         with st.expander("More settings: device, number format", icon=":material/tune:"):
             device, dtype = number_settings()

@@ -42,7 +42,7 @@ def show_missing(
     said(list(jobs.values()), "Tasks that were finished are kept.")
     with st.container(border=True):
         n = len(missing)
-        st.markdown(f"**{count(n)} of {count(len(panels))} not computed**: {markdown(_named(missing))}.")
+        st.markdown(f"**{count(n)} of {count(len(panels))} not computed**: {markdown(_named(inputs, missing))}.")
         _offer(badge, inputs, missing)
         lines = [line for panel in missing if (line := command_of(inputs, panel, own)) is not None]
         if lines:
@@ -102,10 +102,10 @@ def _cost(inputs: BehaviourInputs, wanted: Sequence[Panel], prompts: int, most: 
     return f"{count(prompts)} prompts of {count(tokens)} tokens in all, and up to {count(most)} tokens of answers."
 
 
-def _named(missing: Sequence[Panel]) -> str:
+def _named(inputs: BehaviourInputs, missing: Sequence[Panel]) -> str:
     """Which ones, stage by stage."""
-    by_stage: dict[str, list[str]] = {}
+    by_stage: dict[str, list[str]] = {stage: [] for stage, _ in inputs.stages}
     for panel in missing:
-        by_stage.setdefault(panel.stage, []).append(panel.task)
-    parts = (f"{and_list(t) if len(t) < 6 else f'{len(t)} tasks'} on {stage}" for stage, t in by_stage.items())
+        by_stage[panel.stage].append(panel.task)
+    parts = (f"{and_list(t) if len(t) < 6 else f'{len(t)} tasks'} on {stage}" for stage, t in by_stage.items() if t)
     return "; ".join(parts)

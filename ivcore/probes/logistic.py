@@ -57,8 +57,8 @@ class Weights:
     def scores(self, features: FloatArray) -> FloatArray:
         """Log-odds up to a constant a point: shape (n_labelings, n_classes, n)."""
         n_labelings, n_classes, n_features = self.coef.shape
-        product = self.coef.reshape(-1, n_features) @ features.T
-        found: FloatArray = product.reshape(n_labelings, n_classes, -1) + self.intercept[..., None]
+        product = self.coef.reshape(n_labelings * n_classes, n_features) @ features.T
+        found: FloatArray = product.reshape(n_labelings, n_classes, len(features)) + self.intercept[..., None]
         return found
 
     def predict(self, features: FloatArray) -> IntArray:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import svds
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from .discriminant import Discriminant
 from .scaling import fit_scaling
@@ -79,7 +80,9 @@ def tsne_view(states: FloatArray, *, perplexity: float = PERPLEXITY, seed: int =
         return View("tsne", np.zeros((n, 2), dtype=np.float32), none)
     start = reduced[:, :2] if reduced.shape[1] >= 2 else np.column_stack((reduced, np.zeros(n)))
     model = TSNE(perplexity=min(perplexity, (n - 1) / 3), init=start / start[:, 0].std() * 1e-4, random_state=seed)
-    return View("tsne", _two(model.fit_transform(reduced)), none)
+    # Its threads wait for one another at each of many small steps: on a busy machine many times as long as one alone.
+    with threadpool_limits(limits=1):
+        return View("tsne", _two(model.fit_transform(reduced)), none)
 
 
 def _orthogonal_component(training: FloatArray, axis: FloatArray) -> FloatArray:

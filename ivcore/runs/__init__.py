@@ -1,7 +1,7 @@
 """The only meeting of analyses and store: a request is computed once, block by block, and found again by its content.
 
-``sweep``: a task swept over sets of layers.  ``behaviour``: a task's queries answered and judged.  ``plan``: many of
-them, from a TOML file.
+``sweep``: a task swept over sets of layers.  ``behaviour``: a task's queries answered and judged.  ``geometry``:
+paraphrases compared.  ``plan``: many of them, from a TOML file.
 """
 
 from __future__ import annotations
@@ -19,19 +19,33 @@ from .behaviour import (
     run_behaviour,
 )
 from .cost import SweepCost, sweep_cost
+from .geometry import (
+    GeometryRequest,
+    GeometryRun,
+    GeometrySummary,
+    find_geometry,
+    geometry_request,
+    list_geometries,
+    open_geometry,
+    run_geometry,
+)
 from .meta import model_document
-from .plan import Planned, PlannedBehaviour, PlannedSweep, read_plan, sweep_request
+from .plan import Planned, PlannedBehaviour, PlannedGeometry, PlannedSweep, read_plan, sweep_request
 from .progress import Progress, Stopped
-from .report import behaviour_document, behaviour_lines, sweep_document, sweep_lines
+from .report import behaviour_document, behaviour_lines, geometry_document, geometry_lines, sweep_document, sweep_lines
 from .sweep import SweepRequest, SweepRun, SweepSummary, find_sweep, list_sweeps, open_sweep, run_sweep
 
 __all__ = [
     "BehaviourRequest",
     "BehaviourRun",
     "BehaviourSummary",
+    "GeometryRequest",
+    "GeometryRun",
+    "GeometrySummary",
     "Judged",
     "Planned",
     "PlannedBehaviour",
+    "PlannedGeometry",
     "PlannedSweep",
     "Progress",
     "Stopped",
@@ -43,15 +57,22 @@ __all__ = [
     "behaviour_lines",
     "behaviour_request",
     "find_behaviour",
+    "find_geometry",
     "find_sweep",
+    "geometry_document",
+    "geometry_lines",
+    "geometry_request",
     "judge_answers",
     "list_behaviours",
+    "list_geometries",
     "list_sweeps",
     "model_document",
     "open_behaviour",
+    "open_geometry",
     "open_sweep",
     "read_plan",
     "run_behaviour",
+    "run_geometry",
     "run_sweep",
     "sweep_cost",
     "sweep_document",

@@ -19,24 +19,36 @@
     seed = 0
     device = "auto"
     dtype = "float32"
+
+    [[geometry]]
+    model = "ivy-sft"
+    tasks = ["adj_comp", "adj_ant"]
+    component = "resid"        # or "attn" or "mlp"
+    released = false           # also the released code's pooled probe
+    seed = 0
+    device = "auto"
+    dtype = "float32"
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..activations import COMPONENTS
 from ..errors import DataError, quote
 from ..metrics import CONVENTIONS
 from ..models import DEVICES, DTYPES
 from ..patching import MAX_DEPTH
+from ..prompts.paraphrases import task_paraphrases
 from ..prompts.tasks import Task, all_task_names, choose_items, load_task
 from .behaviour import BehaviourRequest, behaviour_request
+from .geometry import GeometryRequest, geometry_request
 from .sweep import SweepRequest
 
-__all__ = ["Planned", "PlannedBehaviour", "PlannedSweep", "read_plan", "sweep_request"]
+__all__ = ["Planned", "PlannedBehaviour", "PlannedGeometry", "PlannedSweep", "read_plan", "sweep_request"]
 
 EVERY_TASK = "all"
 
@@ -90,7 +102,30 @@ class PlannedBehaviour:
         return behaviour_request(task, min(self.samples, len(set(task.queries))), self.seed)
 
 
-Planned = PlannedSweep | PlannedBehaviour
+@dataclass(frozen=True)
+class PlannedGeometry:
+    """One line of a plan."""
+
+    model: str
+    tasks: tuple[str, ...]
+    component: str = "resid"
+    released: bool = False
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """Its title in lists."""
+        return f"{self.model} {'+'.join(self.tasks)} geometry {self.component} {self.dtype}"
+
+    def request(self) -> GeometryRequest:
+        """The run that it asks for. Raises DataError if there is no such task or the tasks cannot be compared."""
+        sets = [task_paraphrases(name) for name in self.tasks]
+        return geometry_request(sets, self.component, released=self.released, seed=self.seed)
+
+
+Planned = PlannedSweep | PlannedBehaviour | PlannedGeometry
 
 
 def sweep_request(
@@ -106,7 +141,7 @@ def sweep_request(
 
 
 def read_plan(path: Path) -> tuple[Planned, ...]:
-    """The runs of a plan file: sweeps, then behaviour, each in order.
+    """The runs of a plan file: sweeps, then behaviour, then geometry, each in order.
 
     Raises:
         DataError: the message names the entry, its fault and the remedy.
@@ -121,7 +156,7 @@ def read_plan(path: Path) -> tuple[Planned, ...]:
         raise DataError(f"The plan {quote(path.name)} is not TOML in UTF-8 ({err}); see 'precompute --help'.") from err
     tables = {name: document.get(name, []) for name in _TABLES}
     if not set(document) <= set(_TABLES) or not any(tables.values()) or not all(_is_list(t) for t in tables.values()):
-        raise DataError(f"The plan {quote(path.name)} must hold [[sweep]] or [[behaviour]] tables and nothing else.")
+        raise DataError(f"The plan {quote(path.name)} must hold {_LISTED} tables and nothing else.")
     return tuple(
         planned
         for name, rows in tables.items()
@@ -130,17 +165,21 @@ def read_plan(path: Path) -> tuple[Planned, ...]:
     )
 
 
-_TABLES: dict[str, type[PlannedSweep] | type[PlannedBehaviour]] = {
+_TABLES: dict[str, type[Planned]] = {
     "sweep": PlannedSweep,
     "behaviour": PlannedBehaviour,
+    "geometry": PlannedGeometry,
 }
+_LISTED = " or ".join(f"[[{name}]]" for name in _TABLES)
 _CHOICES: dict[str, tuple[object, ...]] = {
     "depth": tuple(range(1, MAX_DEPTH + 1)),
     "convention": CONVENTIONS,
+    "component": COMPONENTS,
+    "released": (False, True),
     "device": DEVICES,
     "dtype": tuple(DTYPES),
 }
-_TYPES: dict[str, type] = {"model": str, "task": str, "samples": int, "seed": int}
+_TYPES: dict[str, type] = {"model": str, "task": str, "tasks": list, "samples": int, "seed": int}
 
 
 def _is_list(table: Any) -> bool:
@@ -151,14 +190,19 @@ def _planned(table: str, number: int, row: Any) -> list[Planned]:
     where = f"{table.capitalize()} {number} of the plan"
     names = [field.name for field in fields(_TABLES[table])]
     types = _TYPES | {name: type(values[0]) for name, values in _CHOICES.items()}
-    if not isinstance(row, dict) or not {"model", "task"} <= set(row) <= set(names):
-        raise DataError(f"{where} must name model and task, and beside them only {', '.join(sorted(names))}.")
+    needed = [field.name for field in fields(_TABLES[table]) if field.default is MISSING]
+    if not isinstance(row, dict) or not set(needed) <= set(row) <= set(names):
+        raise DataError(f"{where} must name {' and '.join(needed)}, and beside them only {', '.join(sorted(names))}.")
     for name, value in row.items():
         if type(value) is not types[name] or value not in _CHOICES.get(name, (value,)):
             allowed = ", ".join(map(str, _CHOICES[name])) if name in _CHOICES else types[name].__name__
             raise DataError(f"{where} has {name} = {quote(str(value))}; it must be {allowed}.")
+    if "tasks" in row:
+        if not all(isinstance(task, str) for task in row["tasks"]):
+            raise DataError(f"{where} has tasks that are no names; write them as texts.")
+        row = row | {"tasks": tuple(row["tasks"])}
     planned = _TABLES[table](**row)
-    if planned.samples < 1:
+    if not isinstance(planned, PlannedGeometry) and planned.samples < 1:
         raise DataError(f"{where} asks for {planned.samples} samples; ask for at least 1.")
     if isinstance(planned, PlannedBehaviour) and planned.task == EVERY_TASK:
         return [replace(planned, task=task) for task in all_task_names()]

@@ -8,11 +8,20 @@ from typing import Any
 from ..errors import quote
 from ..metrics import METRICS
 from ..patching import rank_sets, superadditivity
+from ..probes import LayerGeometry
 from ..stats import Proportion
 from .behaviour import BehaviourRun, Judged
+from .geometry import GeometryRun
 from .sweep import SweepRun
 
-__all__ = ["behaviour_document", "behaviour_lines", "sweep_document", "sweep_lines"]
+__all__ = [
+    "behaviour_document",
+    "behaviour_lines",
+    "geometry_document",
+    "geometry_lines",
+    "sweep_document",
+    "sweep_lines",
+]
 
 _ROWS_SHOWN = 15
 _TESTED = "rr"
@@ -161,3 +170,73 @@ def _share(share: Proportion) -> str:
     if share.share is None or share.low is None or share.high is None:
         return f"{'not defined':>21}"
     return f"{share.share:6.1%} ({share.low:.1%} to {share.high:.1%}, n {share.n})"
+
+
+def geometry_document(run: GeometryRun) -> dict[str, Any]:
+    """Everything that a comparison of paraphrases says, JSON-ready; drawn points are left out."""
+    found, released = run.result, run.released
+    return {
+        "run": run.key,
+        "model": dict(run.model),
+        "component": found.component,
+        "n_per_task": dict(zip(found.names, found.n_per_class, strict=True)),
+        "chance": found.chance,
+        **_shares("lexical_accuracy", found.lexical.accuracy),
+        "embedding": None if found.embedding is None else _layer_document(found.embedding),
+        "layers": [_layer_document(row) for row in found.layers],
+        "released": released
+        and {
+            **_shares("random_split", released.random_split),
+            **_shares("by_paraphrase", released.by_paraphrase),
+            "n_layers": released.n_layers,
+        },
+        "n_folds": found.n_folds,
+        "n_permutations": found.n_permutations,
+        "seed": found.seed,
+        "seconds": {"states": run.seconds_states, "all": run.seconds},
+    }
+
+
+def _layer_document(row: LayerGeometry) -> dict[str, Any]:
+    return {
+        "layer": row.layer,
+        "probe_accuracy": row.probe.accuracy.share,
+        "probe_ci": _interval(row.probe.accuracy.low, row.probe.accuracy.high),
+        "shuffled_accuracy": row.shuffled_accuracy,
+        "lda_heldout_accuracy": row.lda_heldout.share,
+        "lda_heldout_ci": _interval(row.lda_heldout.low, row.lda_heldout.high),
+        "lda_training_accuracy": row.lda_training_accuracy,
+        **asdict(row.separation),
+        "per_class": [share.share for share in row.probe.per_class],
+        "confusion": row.probe.confusion.tolist(),
+    }
+
+
+def geometry_lines(run: GeometryRun) -> list[str]:
+    """The probe layer by layer, with its controls."""
+    found, model = run.result, run.model
+    lines = [
+        f"{', '.join(found.names)}: {sum(found.n_per_class)} paraphrases on {model['ref']} ({model['device']}, "
+        f"{model['dtype']}), {found.component}, run {run.key[:12]}",
+        f"{'layer':10} {'probe, held out':>24} {'shuffled':>9} {'LDA':>7} {'silhouette':>11} {'dimension':>10}",
+    ]
+    for row in run.rows:
+        name = "embedding" if row.layer is None else str(row.layer)
+        other = [row.shuffled_accuracy, row.lda_heldout.share, row.separation.silhouette]
+        shown = ["not defined" if value is None else f"{value:.3f}" for value in other]
+        size = row.separation.effective_dimension
+        dimension = "not defined" if size is None else f"{size:.1f}"
+        lines.append(
+            f"{name:10} {_short(row.probe.accuracy):>24} {shown[0]:>9} {shown[1]:>7} {shown[2]:>11} {dimension:>10}"
+        )
+    lines.append(f"{'words only':10} {_short(found.lexical.accuracy):>24}   chance {found.chance:.3f}")
+    if run.released is not None:
+        lines.append(f"as released, all layers pooled, split at random: {_short(run.released.random_split)}")
+        lines.append(f"the same with whole paraphrases held out:        {_short(run.released.by_paraphrase)}")
+    return lines
+
+
+def _short(share: Proportion) -> str:
+    if share.share is None or share.low is None or share.high is None:
+        return "not defined"
+    return f"{share.share:.3f} ({share.low:.3f} to {share.high:.3f})"
