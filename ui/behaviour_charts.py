@@ -71,7 +71,7 @@ def shares_chart(
     legend = alt.Legend(orient="top", title=None, symbolOpacity=1, symbolType="square") if len(stages) > 1 else None
     base = alt.Chart(frame).encode(
         y=alt.Y("task:N", sort=tasks, title=None, axis=_NO_AXIS, scale=alt.Scale(paddingInner=0.28, paddingOuter=0.14)),
-        yOffset=alt.YOffset("stage:N", sort=stages, scale=alt.Scale(paddingInner=0.12)),
+        yOffset=_offset(stages, 0.5),
     )
     there, absent = base.transform_filter("datum.computed"), base.transform_filter("!datum.computed")
     chosen = base.transform_filter("datum.chosen")
@@ -81,8 +81,10 @@ def shares_chart(
     layers = [
         there.mark_bar(opacity=0.38).encode(x=x, color=hued),
         there.mark_bar(opacity=1).encode(x="ema:Q", color=hued),
-        there.mark_rule(strokeWidth=1, color=INK, opacity=0.55, yOffset=3).encode(x="ia_low:Q", x2="ia_high:Q"),
-        there.mark_rule(strokeWidth=2, color=INK, yOffset=-2).encode(x="ema_low:Q", x2="ema_high:Q"),
+        there.mark_rule(strokeWidth=1, color=INK, opacity=0.6).encode(
+            x="ia_low:Q", x2="ia_high:Q", yOffset=_offset(stages, 0.72)
+        ),
+        there.mark_rule(strokeWidth=2, color=INK).encode(x="ema_low:Q", x2="ema_high:Q", yOffset=_offset(stages, 0.36)),
         absent.mark_text(align="left", dx=4, color="gray", fontSize=10).encode(
             x=alt.XDatum(0), text=alt.value("not computed")
         ),
@@ -157,6 +159,11 @@ def whole(value: float) -> str:
     if 99.5 <= points < 100:
         return ">99%"
     return "<1%" if 0 < points < 0.5 else f"{points:.0f}%"
+
+
+def _offset(stages: Sequence[str], position: float) -> alt.YOffset:
+    """The stage's place in its task; lines and words stand at ``position`` of its height, 0 to 1."""
+    return alt.YOffset("stage:N", sort=stages, scale=alt.Scale(paddingInner=0.12), bandPosition=position)
 
 
 def _around(lines: Sequence[str]) -> int:

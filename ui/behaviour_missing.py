@@ -107,5 +107,8 @@ def _named(inputs: BehaviourInputs, missing: Sequence[Panel]) -> str:
     by_stage: dict[str, list[str]] = {stage: [] for stage, _ in inputs.stages}
     for panel in missing:
         by_stage[panel.stage].append(panel.task)
+    lists = list(by_stage.values())
+    if len(lists) > 1 and all(tasks == lists[0] for tasks in lists):
+        by_stage = {"every stage": lists[0]}
     parts = (f"{and_list(t) if len(t) < 6 else f'{len(t)} tasks'} on {stage}" for stage, t in by_stage.items() if t)
     return "; ".join(parts)

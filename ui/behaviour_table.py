@@ -123,6 +123,6 @@ def _columns() -> dict[str, Any]:
         "expected": text("right answer", width="small"),
         "answer": text("the model’s answer", help="As written: ␣ is a space, ↵ a line break, ∅ nothing at all."),
         "normalised": text("normalised", width="small", help="What is compared with the right answer."),
-        "verdict": text("verdict", help="By the rule of the task."),
+        "verdict": text("verdict", width=230, help="By the rule of the task."),
         "judged": text("the judge says", help="What the other language model said."),
     }

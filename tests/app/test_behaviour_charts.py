@@ -126,7 +126,9 @@ def test_files_hold_the_runs_own_words_and_numbers() -> None:
     assert [(row["exact"], row["valid"]) for row in rows][:3] == [("1", "1"), ("1", "1"), ("0", "1")]
     assert rows[4]["answers"] == "can_fly"
     shares = list(csv.DictReader(io.StringIO(shares_csv(PANELS))))
-    assert len(shares) == 3 and float(shares[0]["ema"]) == 3 / 8 and float(shares[0]["ia_high"]) == RUN.adherence.ia.high
+    assert (
+        len(shares) == 3 and float(shares[0]["ema"]) == 3 / 8 and float(shares[0]["ia_high"]) == RUN.adherence.ia.high
+    )
     files = {offer.file_name: offer.make for offer in behaviour_downloads(INPUTS, PANELS, RUN)}
     assert json.loads(files["behaviour.json"]()) == json.loads(json.dumps(behaviour_document(RUN)))
     assert files["behaviour-shares.svg"]().startswith("<svg")

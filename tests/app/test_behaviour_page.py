@@ -97,7 +97,7 @@ def bars(page: AppTest) -> dict[tuple[str, str], dict[str, object]]:
     first = page.get("vega_lite_chart")[0]
     for dataset in first.proto.datasets:
         table = pyarrow.ipc.open_stream(dataset.data.data).read_all().to_pylist()
-        if table and "ema" in table[0] or table and "computed" in table[0]:
+        if (table and "ema" in table[0]) or (table and "computed" in table[0]):
             return {(row["task"], row["stage"]): row for row in table}
     raise AssertionError("no chart of shares")
 
