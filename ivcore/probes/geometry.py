@@ -13,7 +13,8 @@ Intervals are Wilson's at 95% over paraphrases, each of which is predicted once.
 might have given with these probes, not what other training folds would have: those overlap, so the predictions are
 not quite independent.
 
-Layers run side by side on as many threads as there are cores, each with single-threaded products.
+Layers run side by side on as many threads as there are cores, each with single-threaded products: the products are
+small, and threads that share one wait for one another, on a busy machine many times as long as one alone takes.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ IntArray = NDArray[np.int64]
 N_PERMUTATIONS = 5
 _DRAWN_FOLD = 0
 _MAX_WORDS = 4096
-_WORDS = r"\w+|[^\w\s]"
+_WORD = r"\w+|[^\w\s]"
 """Punctuation counts as words: it is in the text too."""
 
 
@@ -183,9 +184,9 @@ def geometry(
     found: dict[int | None, LayerGeometry] = {}
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads or _n_cores()) as pool:
         try:
-            lexical = pool.submit(lexical_probe, plan)
+            lexical = pool.submit(_words, plan)
             rows: list[Future[LayerGeometry]] = [
-                pool.submit(layer_geometry, plan, states[:, row], layer) for row, layer in enumerate(layers)
+                pool.submit(_layer, plan, states[:, row], layer) for row, layer in enumerate(layers)
             ]
             for done in as_completed(rows):
                 found[done.result().layer] = done.result()
@@ -220,6 +221,11 @@ def layer_geometry(plan: Plan, states: NDArray[np.float32], layer: int | None) -
     Raises:
         InputError: the states do not fit the plan, or are not finite.
     """
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _layer(plan, states, layer)
+
+
+def _layer(plan: Plan, states: NDArray[np.float32], layer: int | None) -> LayerGeometry:
     _check_states(plan, states)
     labelings = np.concatenate((plan.labels[None], plan.shuffled))
     nested = nested_predictions(states, labelings, plan.folds, len(plan.names))
@@ -249,7 +255,12 @@ def lexical_probe(plan: Plan) -> Probe:
     Words are counted, not weighted or standardised, and the 4,096 most frequent are used; a word that training lacks
     has weight zero there.
     """
-    counts = CountVectorizer(token_pattern=_WORDS, max_features=_MAX_WORDS).fit_transform(plan.texts)
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _words(plan)
+
+
+def _words(plan: Plan) -> Probe:
+    counts = CountVectorizer(token_pattern=_WORD, max_features=_MAX_WORDS).fit_transform(plan.texts)
     states = counts.toarray().astype(np.float32)
     nested = nested_predictions(states, plan.labels[None], plan.folds, len(plan.names), scale=fit_unit_length)
     return _probe(plan, nested)

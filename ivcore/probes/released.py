@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ..errors import InputError
 from ..stats import Proportion, proportion
@@ -70,7 +71,8 @@ def released_probe(plan: Plan, states: NDArray[np.float32], component: str = "re
     labels = np.repeat(plan.labels, n_layers)
     whole = np.repeat(plan.folds == _HELD_OUT_FOLD, n_layers)
     at_random = np.random.default_rng(plan.seed).permutation(whole)
-    shares = [_held_out_accuracy(pooled, labels, held_out, len(plan.names)) for held_out in (at_random, whole)]
+    with threadpool_limits(limits=1, user_api="blas"):
+        shares = [_held_out_accuracy(pooled, labels, held_out, len(plan.names)) for held_out in (at_random, whole)]
     return ReleasedProbe(shares[0], shares[1], n_layers)
 
 
