@@ -1,6 +1,6 @@
 """Probes of all layers beside scikit-learn called plainly, and the forward passes that they need, in one run.
 
-    python -m benchmarks.geometry                     # ivy-sft: about two minutes on two cores
+    python -m benchmarks.geometry                     # ivy-sft: two to three minutes on two cores
     python -m benchmarks.geometry --shape 1b          # random states and a random model of OLMo-2 1B's shape
 
 ``ivy``: eight tasks of 200 texts through the bundled model; where fewer paraphrases are bundled, wordings that the

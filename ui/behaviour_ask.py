@@ -86,6 +86,7 @@ def _ask(inputs: BehaviourInputs, panel: Panel, linked: str) -> None:
             required=True,
             format_func=lambda i: _chip(i, steps[i]),
             key=f"step of {len(steps)}",
+            wrap=True,
             help="Choose a step to see its ten most likely tokens.",
         )
         at = min(chosen or 0, len(steps) - 1)

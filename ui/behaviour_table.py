@@ -86,6 +86,7 @@ def show_table(run: BehaviourRun, judged: Judged | None = None) -> None:
                 required=True,
                 format_func=lambda name: f"{markdown(name)} · {count(counts[name])}",
                 key=f"verdict of {run.key}",
+                wrap=True,
                 help=VERDICTS_HELP,
             )
             text = st.text_input("Search", key="search answers", placeholder="any word or sign", width=220)

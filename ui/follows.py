@@ -30,8 +30,13 @@ _HELP = (
 )
 
 
-def follows_badge(place: DeltaGenerator, family: str, stage: str, ref: str, instruction: str) -> None:
-    """The verdict on this very instruction, else on the task it is a wording of, else that there is none."""
+def follows_badge(
+    place: DeltaGenerator, family: str, stage: str, ref: str, instruction: str, *, short: bool = False
+) -> None:
+    """The verdict on this very instruction, else on the task it is a wording of, else that there is none.
+
+    ``short`` leaves out the share of right answers, for narrow places.
+    """
     from ivcore.errors import ExplorerError
 
     task = _task_of(instruction)
@@ -41,9 +46,9 @@ def follows_badge(place: DeltaGenerator, family: str, stage: str, ref: str, inst
     except ExplorerError:  # damaged runs and unreadable models are told of where they are opened
         return
     if run is not None:
-        words = follows_words(run, "this instruction")
+        words = follows_words(run, "it" if short else "this instruction", short=short)
     elif standard is not None:
-        run, words = standard, follows_words(standard, "this task’s usual wording")
+        run, words = standard, follows_words(standard, "this task’s usual wording", short=short)
     else:
         words = "whether it follows this instruction: not measured"
     named = {"model": family} | ({"ref": ref} if family == OTHER else {"stage": stage})
@@ -54,12 +59,13 @@ def follows_badge(place: DeltaGenerator, family: str, stage: str, ref: str, inst
     )
 
 
-def follows_words(run: BehaviourRun, what: str) -> str:
+def follows_words(run: BehaviourRun, what: str, *, short: bool = False) -> str:
     """``follows this instruction: 97% (right: 95%, n 100)``."""
     found = run.adherence
     if found.ia.share is None or found.ema.share is None:
         return f"follows {what}: not defined (n 0)"
-    return f"follows {what}: {percent(found.ia.share)} (right: {percent(found.ema.share)}, n {count(found.ia.n)})"
+    right = "" if short else f"right: {percent(found.ema.share)}, "
+    return f"follows {what}: {percent(found.ia.share)} ({right}n {count(found.ia.n)})"
 
 
 def _color(run: BehaviourRun | None) -> str:

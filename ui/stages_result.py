@@ -119,7 +119,8 @@ def _panel_chart(chart: alt.LayerChart, inputs: StagesInputs, panel: Panel, desc
     wanted = panel_sweep(inputs, panel)
     _open(wanted, "Open this sweep")
     if panel.run is not None:
-        follows_badge(st.container(), inputs.family, panel.stage, wanted.ref, panel.run.request.instruction)
+        instruction = panel.run.request.instruction
+        follows_badge(st.container(), inputs.family, panel.stage, wanted.ref, instruction, short=True)
 
 
 def _open(wanted: SweepInputs, label: str) -> None:

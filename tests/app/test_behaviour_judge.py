@@ -73,14 +73,13 @@ def ask(page: AppTest, address: str, model: str = "kind <b>", key: str = "") -> 
     page.text_input(key="judge address").set_value(address)
     page.text_input(key="judge model").set_value(model)
     page.text_input(key="judge key").set_value(key).run()
-    button(page, "Judge 12 answers").click().run()  # type: ignore[attr-defined]
-    return finish(page)
+    return button(page, "Judge 12 answers").click().run()  # type: ignore[attr-defined, no-any-return]
 
 
 def test_the_judges_verdicts_stand_beside_the_rules(open_page: Open, judge: Judge) -> None:  # noqa: F811
     page = answered(open_page())
     assert not judge.asked and "judged" not in page.dataframe[0].value
-    page = ask(page, judge.address, key=SECRET)
+    page = finish(ask(page, judge.address, key=SECRET))
     assert_whole(page)
     assert judge.keys == {f"Bearer {SECRET}"}
     (run,) = [behaviour_runs.opened(s.key) for s in behaviour_runs.summaries() if s.request.task == "adj_ant"]
@@ -105,7 +104,7 @@ def test_a_judge_that_is_not_there_is_told_in_one_sentence(open_page: Open, judg
     page = answered(open_page())
     judge.shutdown()
     judge.server_close()
-    page = ask(page, judge.address)
+    page = finish(ask(page, judge.address))
     assert_one_sentence(page, "cannot be reached")
     assert page.dataframe and "judged" not in page.dataframe[0].value
 

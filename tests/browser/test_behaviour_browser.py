@@ -37,18 +37,31 @@ def behaviour(visit: Visit, **parameters: object) -> Page:
     return page
 
 
-def bar(page: Page, task: str) -> Locator:
+def bar(page: Page, task: str, stage: str = "") -> Locator:
     """The place to click for a task; it says its numbers to assistive technology."""
-    return charts(page).first.locator(
-        f"[aria-roledescription='bar'][aria-label*='task: {task};'][aria-label*='prompts:']"
-    )
+    place = f"[aria-roledescription='bar'][aria-label*='task: {task};'][aria-label*='model: {stage}']"
+    return charts(page).first.locator(place).last
+
+
+def test_bundled_answers_are_there_at_once_and_a_click_chooses_task_and_stage(visit: Visit) -> None:
+    page = visit.address(f"{visit.server}behaviour")
+    expect(page.get_by_text("Command line: prints the same numbers")).to_be_visible()
+    settled(page)
+    expect(page.get_by_role("button", name="Answer the missing prompts")).to_have_count(0)
+    expect(page.get_by_text(re.compile("Right at least 90% of the time: base in"))).to_be_visible()
+    bar(page, "object_counting", "base").click(force=True)
+    expect(page).to_have_url(re.compile("stage=base"))
+    expect(page.get_by_text(re.compile("Told “.*count the number of objects.*, base"))).to_be_visible()
+    bar(page, "can_fly", "DPO").click(force=True)
+    expect(page.get_by_text(re.compile("Told “.*fly.*, DPO"))).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_click_on_a_bar_shows_its_answers(visit: Visit) -> None:
     page = behaviour(visit)
     expect(page.get_by_text("state its antonym").first).to_be_visible()
     for task, asked in (("can_fly", "fly"), ("adj_ant", "antonym"), ("can_fly", "fly")):
-        bar(page, task).last.click(force=True)
+        bar(page, task).click(force=True)
         expect(page).to_have_url(re.compile(f"task={task}") if task != "adj_ant" else re.compile("behaviour"))
         expect(page.get_by_text(re.compile(f"Told “.*{asked}")).first).to_be_visible()
         settled(page)
@@ -64,8 +77,9 @@ def test_filter_then_download(visit: Visit) -> None:
     chosen.click()
     if number < 12:
         expect(page.get_by_text(f"{number} of 12 prompts.")).to_be_visible()
-    page.get_by_label("Search").fill("no such word")
-    page.get_by_label("Search").press("Enter")
+    search = page.get_by_role("textbox", name="Search", exact=True)
+    search.fill("no such word")
+    search.press("Enter")
     expect(page.get_by_text("0 of 12 prompts.")).to_be_visible()
     with page.expect_download(timeout=PATIENCE) as event:
         page.get_by_role("button", name="Answers as JSON", exact=True).click()
@@ -94,7 +108,7 @@ def test_a_prompt_is_answered_step_by_step_and_script_in_it_is_shown(visit: Visi
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_everything_without_sideways_scrolling(visit: Visit, scheme: str) -> None:
     page = behaviour(visit, width=400, height=850, scheme=scheme)
-    expect(bar(page, "can_fly").last).to_be_visible()
+    expect(bar(page, "can_fly")).to_be_visible()
     wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth")
     assert wide <= 0
     assert page.evaluate("getComputedStyle(document.querySelector('.stApp')).colorScheme") == scheme
