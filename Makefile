@@ -4,7 +4,7 @@
 #   PIP_ARGS='...'       handed to pip. On Linux the usual torch brings several GB of CUDA packages, which an NVIDIA card
 #                        needs and nothing else does. Without such a card give pip the index of CPU builds that PyTorch's
 #                        own installation page names: make app PIP_ARGS='--extra-index-url ADDRESS'
-#   ARGS='...'           handed to the command of `app`, `train`, `verify`, `bench` and to pytest: make test ARGS='-k patch'
+#   ARGS='...'           handed to the command of `app`, `train`, `verify`, `bench` (sweeps) and to pytest: make test ARGS='-k patch'
 #   CHROMIUM=/path       the browser of the browser tests; default: chromium or Chrome as found
 #
 # Nothing is installed twice: a stamp in .venv is younger than the requirements file it stands for.
@@ -67,6 +67,8 @@ verify: $(VENV)/.stamp-app
 
 bench: $(VENV)/.stamp-app
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.behaviour
+	$(BIN)/python -m benchmarks.geometry
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

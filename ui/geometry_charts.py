@@ -143,7 +143,9 @@ def points_frame(run: GeometryRun, view: View) -> pd.DataFrame:
     )
 
 
-def points_chart(run: GeometryRun, view: View, heading: str, notes: Sequence[str] = (), *, height: int = 390) -> alt.Chart:
+def points_chart(
+    run: GeometryRun, view: View, heading: str, notes: Sequence[str] = (), *, height: int = 390
+) -> alt.Chart:
     """The paraphrases as points: held-out ones filled, those that the view was fitted on hollow.
 
     A click chooses a point, dragging a rectangle of them.
@@ -151,16 +153,14 @@ def points_chart(run: GeometryRun, view: View, heading: str, notes: Sequence[str
     frame, names = points_frame(run, view), list(run.result.names)
     colors = alt.Scale(domain=names, range=list(CLASS_COLORS[: len(names)]))
     shapes = alt.Scale(domain=names, range=list(CLASS_SHAPES[: len(names)]))
-    hue = alt.Color("task:N", scale=colors, legend=None)
-    # A view that holds none out has no difference to draw.
-    all_filled = not bool(view.held_out.any())
-    filled = alt.value(True) if all_filled else None
+    with_held_out = bool(view.held_out.any())
     first, second = _axis_titles(view)
-    axis = {"grid": False, "tickCount": 4, "titleFontWeight": "normal", "labels": False, "ticks": False}
+    axis: dict[str, Any] = {"grid": False, "tickCount": 4, "titleFontWeight": "normal", "labels": False, "ticks": False}
     fill: Any = alt.Fill("task:N", scale=colors, legend=None)
-    if filled is None:
+    opacity: Any = alt.value(0.75)
+    if with_held_out:
         fill = alt.when("datum.held_out").then(fill).otherwise(alt.value("transparent"))
-    opacity = alt.value(0.75) if all_filled else alt.when("datum.held_out").then(alt.value(0.95)).otherwise(alt.value(0.5))
+        opacity = alt.when("datum.held_out").then(alt.value(0.95)).otherwise(alt.value(0.5))
     return (
         alt.Chart(frame)
         .mark_point(size=34, strokeWidth=1.1, cursor="pointer", aria=False)
@@ -200,7 +200,12 @@ def picked_points(event: Any, points: np.ndarray[Any, Any]) -> tuple[int, ...]:
 def layer_axis(layers: Sequence[str], *, labelled: bool = True) -> alt.X:
     """The axis of layers; the embedding, where there is one, is its first point."""
     axis = alt.Axis(labelAngle=0, labelOverlap=True, grid=False, titleFontWeight="normal", labels=labelled)
-    return alt.X("layer:O", sort=list(layers), title="layer" if labelled else None, axis=axis, scale=alt.Scale(type="point", padding=0.5))
+    return alt.X(
+        "layer:O",
+        title="layer" if labelled else None,
+        axis=axis,
+        scale=alt.Scale(type="point", padding=0.5, domain=list(layers)),
+    )
 
 
 def stage_color(stages: Sequence[str]) -> alt.Scale:
@@ -224,10 +229,11 @@ def _stage_rows(stage: str, run: GeometryRun | None) -> list[dict[str, object]]:
 
 def _shared_rows(run: GeometryRun | None) -> list[dict[str, object]]:
     assert run is not None
-    lexical, rows = run.result.lexical.accuracy, []
+    lexical = run.result.lexical.accuracy
+    rows: list[dict[str, object]] = []
     for row in run.rows:
-        named = {"stage": None, "layer": layer_name(row.layer), "n": lexical.n, "control": ""}
-        ends = {"low": lexical.low, "high": lexical.high, "words": share_words(lexical)}
+        named: dict[str, object] = {"stage": None, "layer": layer_name(row.layer), "n": lexical.n, "control": ""}
+        ends: dict[str, object] = {"low": lexical.low, "high": lexical.high, "words": share_words(lexical)}
         rows.append(named | ends | {"series": WORDS, "accuracy": lexical.share})
         rows.append(named | {"series": CHANCE, "accuracy": run.result.chance, "words": whole(run.result.chance)})
     return rows

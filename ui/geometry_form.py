@@ -73,9 +73,7 @@ def geometry_form() -> GeometryForm:
         with st.expander("More settings: device, number format", icon=":material/tune:"):
             device, dtype = number_settings()
     component = COMPONENTS[component or "residual stream"]
-    inputs = GeometryInputs(
-        family, stages, source or BUNDLED, tuple(chosen), component, device=device, dtype=dtype
-    )
+    inputs = GeometryInputs(family, stages, source or BUNDLED, tuple(chosen), component, device=device, dtype=dtype)
     options: dict[str, Sequence[object]] = {"model": families, "source": SOURCES, "component": tuple(COMPONENTS)}
     options |= {"compare": task_names(), "device": DEVICES, "dtype": DTYPES}
     if family != OTHER:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import pandas as pd
@@ -34,7 +34,9 @@ __all__ = ["FIGURES", "Figure", "confusion_chart", "figure_chart", "patch_chart"
 RANDOM, WHOLE = "split at random (as released)", "whole paraphrases held out"
 _LEFT = 54
 """Pixels left of both panels, so that their layers stand below one another."""
-_PERCENT = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], titleFontWeight="normal", minExtent=_LEFT, maxExtent=_LEFT)
+_PERCENT = alt.Axis(
+    format="%", values=[0, 0.25, 0.5, 0.75, 1], titleFontWeight="normal", minExtent=_LEFT, maxExtent=_LEFT
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ def task_chart(run: GeometryRun, task: int, *, height: int = 190) -> alt.LayerCh
     base = alt.Chart(frame).encode(x=x)
     control = pd.DataFrame([{"share": words.share, "said": f"words alone {whole(words.share or 0.0)}"}])
     level = alt.Chart(control).encode(y=alt.Y("share:Q"))
-    tooltip = [alt.Tooltip("layer:N"), alt.Tooltip("words:N", title="told right"), alt.Tooltip("n:Q", title="paraphrases")]
+    tooltip = [
+        alt.Tooltip("layer:N"),
+        alt.Tooltip("words:N", title="told right"),
+        alt.Tooltip("n:Q", title="paraphrases"),
+    ]
     layers = [
         level.mark_rule(strokeDash=[2, 2], strokeWidth=2, color=INK),
         level.mark_text(align="right", baseline="top", dy=5, fontSize=12, color=INK).encode(
@@ -101,7 +107,6 @@ def patch_chart(
     )
     order = [*([EMBEDDING] if with_embedding else []), *frame["layer"]]
     x = layer_axis(order)
-    x.scale = alt.Scale(type="point", padding=0.5, domain=order)
     axis = alt.Axis(tickCount=5, titleFontWeight="normal", format="~g", minExtent=_LEFT, maxExtent=_LEFT)
     y = alt.Y("effect:Q", title=UNITS[metric], axis=axis)
     base = alt.Chart(frame).encode(x=x)
@@ -116,7 +121,9 @@ def patch_chart(
         base.mark_bar(size=14, color=POSITIVE, opacity=0.75).encode(y=y, tooltip=tooltip),
         base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=INK).encode(y="low:Q", y2="high:Q"),
     ]
-    return alt.LayerChart(layer=layers).properties(title=title("Patching it here brings the answers back"), height=height)
+    return alt.LayerChart(layer=layers).properties(
+        title=title("Patching it here brings the answers back"), height=height
+    )
 
 
 def figure_chart(panels: Sequence[Panel], figure: Figure, *, height: int = 210) -> alt.LayerChart:
@@ -160,7 +167,13 @@ def confusion_chart(run: GeometryRun, row: LayerGeometry) -> alt.LayerChart:
         for said, hits in zip(names, line, strict=True)
     ]
     frame = pd.DataFrame(cells)
-    axis = {"domain": False, "ticks": False, "titleFontWeight": "normal", "labelLimit": 110, "labelOverlap": False}
+    axis: dict[str, Any] = {
+        "domain": False,
+        "ticks": False,
+        "titleFontWeight": "normal",
+        "labelLimit": 110,
+        "labelOverlap": False,
+    }
     base = alt.Chart(frame).encode(
         x=alt.X("said:N", sort=list(names), title="the probe says", axis=alt.Axis(labelAngle=-40, **axis)),
         y=alt.Y("true:N", sort=list(names), title=None, axis=alt.Axis(**axis)),
@@ -193,7 +206,9 @@ def split_chart(panels: Sequence[Panel]) -> alt.LayerChart:
     frame = pd.DataFrame(rows)
     stages = list(dict.fromkeys(frame["stage"]))
     axis = alt.Axis(format="%", tickCount=5, titleFontWeight="normal")
-    x = alt.X("share:Q", title="paraphrases told right, all layers pooled", axis=axis, scale=alt.Scale(zero=False, padding=20))
+    x = alt.X(
+        "share:Q", title="paraphrases told right, all layers pooled", axis=axis, scale=alt.Scale(zero=False, padding=20)
+    )
     base = alt.Chart(frame).encode(
         y=alt.Y("stage:N", sort=stages, title=None, axis=alt.Axis(domain=False, ticks=False, labelPadding=8)),
         yOffset=alt.YOffset("split:N", sort=[RANDOM, WHOLE]),

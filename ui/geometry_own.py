@@ -116,9 +116,7 @@ def _one_set(number: int, place: int, removable: bool) -> tuple[str, str]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.text_input("Name of the set", before[0], key=f"name of set {number}")
         if removable:
-            st.button(
-                "Remove", key=f"remove set {number}", icon=":material/delete:", on_click=_remove, args=(number,)
-            )
+            st.button("Remove", key=f"remove set {number}", icon=":material/delete:", on_click=_remove, args=(number,))
     text = st.text_area(
         "Paraphrases, one a line",
         before[1],

@@ -4,7 +4,7 @@
    here, the run must carry their fingerprint.  The order of the classes does not matter, and a run with the released
    code's probe serves where none was asked for.
 2. ``start``: one job for each missing run; the workshop never computes one twice.
-3. ``tsne`` and ``own_points``: views that a run does not hold, from the states of the loaded model.
+3. ``draw``: views that a run does not hold, from the states of the loaded model.
 
 Runs are immutable and shared between sessions.
 """
@@ -31,17 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Panel",
+    "draw",
+    "drawn",
     "find_panels",
-    "is_drawn",
     "job",
     "opened",
-    "own_points",
     "row_of",
     "start",
     "stored",
     "summaries",
-    "tsne",
 ]
+
+_MOST_DRAWN = 256
 
 
 @dataclass(frozen=True)
@@ -121,22 +122,32 @@ def start(loaded: LoadedModel, panel: Panel, *, released: bool = False) -> Job:
     return workshop().start(_key(request, loaded.dtype, loaded.fingerprint), title, lane, work)
 
 
-def is_drawn(method: str, key: str, layer: int | None) -> bool:
-    """Whether this view of a run was drawn before, so that it opens at once."""
-    return (method, key, layer) in _drawn()
+def drawn(method: str, run: GeometryRun, layer: int | None) -> View | ReleasedLda | None:
+    """A view that was drawn before by ``draw``, else None."""
+    return _drawn().get((method, run.key, layer))
 
 
-def tsne(loaded: LoadedModel, run: GeometryRun, layer: int | None) -> View:
-    """t-SNE of one layer's states; drawn once for each run and layer."""
-    found = _tsne(loaded, run, run.key, layer)
-    _drawn().add(("tsne", run.key, layer))
-    return found
+def draw(method: str, loaded: LoadedModel, run: GeometryRun, layer: int | None) -> View | ReleasedLda:
+    """A view that the run does not hold, from the states of one layer; kept for the next time.
 
+    Args:
+        method: ``tsne``, or ``released`` for LDA drawn on the points that it was fitted on.
+        loaded: the model that the run is of.
+        run: whose paraphrases are drawn.
+        layer: None is the embedding.
 
-def own_points(loaded: LoadedModel, run: GeometryRun, layer: int | None) -> ReleasedLda:
-    """LDA drawn on the points that it was fitted on, as the released code does. Raises InputError."""
-    found = _own_points(loaded, run, run.key, layer)
-    _drawn().add(("released", run.key, layer))
+    Raises:
+        InputError: the states do not vary, so there is nothing to draw.
+    """
+    from ivcore.probes import released_lda, tsne_view
+
+    states = _states(loaded, run.request.texts, run.request.component, run.key)
+    chosen = states[:, [row.layer for row in run.rows].index(layer)]
+    found = tsne_view(chosen.astype("float64")) if method == "tsne" else released_lda(run.request.plan(), chosen)
+    kept = _drawn()
+    while len(kept) >= _MOST_DRAWN:
+        kept.pop(next(iter(kept)), None)
+    kept[method, run.key, layer] = found
     return found
 
 
@@ -175,9 +186,9 @@ def _loaded_fingerprints() -> dict[str, str]:
 
 
 @st.cache_resource(show_spinner=False)
-def _drawn() -> set[tuple[str, str, int | None]]:
-    """Method, run and layer of the views in the caches below; one that was pushed out is only drawn again."""
-    return set()
+def _drawn() -> dict[tuple[str, str, int | None], View | ReleasedLda]:
+    """By method, run and layer."""
+    return {}
 
 
 @st.cache_resource(max_entries=3, ttl=900, show_spinner=False)
@@ -186,23 +197,3 @@ def _states(_loaded: LoadedModel, _texts: Sequence[str], component: str, key: st
     from ivcore.activations import component_states
 
     return component_states(_loaded, _texts, component)
-
-
-def _layer_states(loaded: LoadedModel, run: GeometryRun, layer: int | None) -> NDArray[np.float32]:
-    states = _states(loaded, run.request.texts, run.request.component, run.key)
-    at: NDArray[np.float32] = states[:, [row.layer for row in run.rows].index(layer)]
-    return at
-
-
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _tsne(_loaded: LoadedModel, _run: GeometryRun, key: str, layer: int | None) -> View:
-    from ivcore.probes import tsne_view
-
-    return tsne_view(_layer_states(_loaded, _run, layer))
-
-
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _own_points(_loaded: LoadedModel, _run: GeometryRun, key: str, layer: int | None) -> ReleasedLda:
-    from ivcore.probes import released_lda
-
-    return released_lda(_run.request.plan(), _layer_states(_loaded, _run, layer))

@@ -19,6 +19,7 @@ PAGES = {
     "pages/behaviour.py": "Behaviour",
     "pages/sweep.py": "Task sweep",
     "pages/stages.py": "Stages",
+    "pages/geometry.py": "Geometry",
     "pages/published.py": "Published",
 }
 """File to title; the first is the page at the root."""

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ivcore.activations import component_states
 from ivcore.behaviour import greedy_answers
 from ivcore.models import LoadedModel, load_model
 from ivcore.models.registry import REPOSITORY
 from ivcore.patching import build_samples, layer_sets, sweep_block, task_vectors
+from ivcore.probes import layer_geometry
 from ivcore.prompts import build_prompt
 from ivcore.prompts.tasks import all_task_names
-from ivcore.runs import PlannedBehaviour, PlannedSweep, find_behaviour, find_sweep, read_plan
+from ivcore.runs import (
+    PlannedBehaviour,
+    PlannedGeometry,
+    PlannedSweep,
+    find_behaviour,
+    find_geometry,
+    find_sweep,
+    read_plan,
+)
 from ivcore.store import Store
 
 BUNDLED = Store(Path("does-not-exist"), REPOSITORY / "cache" / "bundled")
 PLAN = read_plan(REPOSITORY / "cache" / "plan.toml")
 SWEEPS = [row for row in PLAN if isinstance(row, PlannedSweep)]
 BEHAVIOUR = [row for row in PLAN if isinstance(row, PlannedBehaviour)]
+GEOMETRY = [row for row in PLAN if isinstance(row, PlannedGeometry)]
 STAGES = ("ivy-base", "ivy-sft", "ivy-dpo")
 REMEDY = "make them anew: python -m ivcore precompute cache/plan.toml --out cache/bundled"
 MEGABYTE = 1_000_000
@@ -42,6 +54,7 @@ def test_the_plan_covers_what_the_pages_open_with() -> None:
     planned = {(row.model, row.task, row.depth) for row in SWEEPS if row.samples == 100}
     assert {(stage, task, 2) for stage in STAGES for task in tasks} <= planned
     assert {(row.model, row.task) for row in BEHAVIOUR} == {(s, t) for s in STAGES for t in all_task_names()}
+    assert {row.model for row in GEOMETRY} == set(STAGES) and all(len(row.tasks) >= 8 for row in GEOMETRY)
     assert len({task for _, task, depth in planned if depth == 3}) >= 2
 
 
@@ -74,3 +87,18 @@ def test_the_answers_are_those_of_the_bundled_checkpoint(ref: str) -> None:
             same.append(greedy_answers(loaded, [prompt]) == [answer])
     # Machines round differently: of two words that are about as likely, another may win.
     assert sum(same) / len(same) > 0.95
+
+
+@pytest.mark.parametrize("planned", GEOMETRY, ids=lambda p: p.model)
+def test_the_geometry_is_that_of_the_bundled_checkpoint(planned: PlannedGeometry) -> None:
+    """One layer computed anew."""
+    loaded, request = model(planned.model), planned.request()
+    run = find_geometry(BUNDLED, loaded.fingerprint, planned.dtype, request)
+    assert run is not None and run.released is not None, REMEDY
+    plan = replace(request, n_permutations=0).plan()
+    again = layer_geometry(plan, component_states(loaded, plan.texts)[:, 4], 3)
+    stored = run.result.layers[3]
+    # Machines round differently: a paraphrase near the border may fall on its other side.
+    assert np.abs(again.probe.confusion - stored.probe.confusion).sum() <= 0.02 * len(plan.texts)
+    assert again.separation.effective_dimension == pytest.approx(stored.separation.effective_dimension, rel=1e-3)
+    assert again.lda_heldout.share == pytest.approx(stored.lda_heldout.share, abs=0.01)
