@@ -59,7 +59,8 @@ def show_ask(
             return
         st.session_state[_LOADED] = panel.ref
     loaded = checked_model(badge, inputs, panel.ref)
-    _ask(inputs, panel, next(reversed(link.get(PROMPT, ())), ""))
+    opened = next(reversed(link.get("task", ())), inputs.tasks[0])
+    _ask(inputs, panel, next(reversed(link.get(PROMPT, ())), "") if inputs.task == opened else "")
     frame.model_caption(loaded, "greedy answer")
 
 

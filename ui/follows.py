@@ -1,7 +1,7 @@
 """The badge beside every result about a model and an instruction: does the model follow it at all?
 
-What a model cannot do tells nothing about where it stores the instruction.  The verdict is read from finished runs, never
-computed here, and leads to the Behaviour page.
+What a model cannot do tells nothing about where it stores the instruction.  The verdict is read from finished runs,
+never computed here, and leads to the Behaviour page.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from . import behaviour_runs, runs
@@ -25,8 +24,8 @@ BEHAVIOUR_PAGE = "pages/behaviour.py"
 _WEAK = 0.5
 """Below this share of answers of the right kind the badge warns."""
 _HELP = (
-    "The share of its answers that are of the kind asked for, right or wrong, and the share that are right. A model that "
-    "does not follow an instruction tells nothing about where it stores it."
+    "The share of its answers that are of the kind asked for, right or wrong, and the share that are right. A model "
+    "that does not follow an instruction tells nothing about where it stores it."
 )
 
 

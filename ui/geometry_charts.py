@@ -72,7 +72,7 @@ def accuracy_frame(panels: Sequence[Panel]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def accuracy_chart(panels: Sequence[Panel], *, heading: str | None = None, height: int = 360) -> alt.LayerChart:
+def accuracy_chart(panels: Sequence[Panel], *, heading: str | None = None, height: int = 470) -> alt.LayerChart:
     """Accuracy by layer with 95% intervals as bands, and the controls in the same chart."""
     frame = accuracy_frame(panels)
     if frame.empty:

@@ -123,9 +123,12 @@ def working(singles: Sequence[SetEffect]) -> tuple[int, ...]:
 
 def contrast_heading(inputs: GeometryInputs, run: GeometryRun, singles: Sequence[SetEffect]) -> str:
     """What to see, from the numbers."""
-    row = separable_from(run, run.result.names.index(inputs.task))
+    task = run.result.names.index(inputs.task)
+    row = separable_from(run, task)
     if row is None:
-        read = f"never read in {whole(READ)} of its paraphrases up to the last layer"
+        best = max(run.rows, key=lambda other: other.probe.per_class[task].share or 0.0)
+        share = whole(best.probe.per_class[task].share or 0.0)
+        read = f"read in {share} of its paraphrases at best, at {layer_words(layer_name(best.layer))}"
     else:
         read = f"read in at least {whole(READ)} of its paraphrases from {layer_words(layer_name(row.layer))} on"
     head = f"{inputs.task} on {inputs.stage}: {read}"

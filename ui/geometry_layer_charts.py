@@ -50,7 +50,7 @@ class Figure:
 
 FIGURES = (
     Figure("LDA ratio", "between over within, held out", lambda row: row.separation.lda_ratio),
-    Figure("silhouette", "-1 to 1, all directions", lambda row: row.separation.silhouette),
+    Figure("silhouette", "−1 to 1, all directions", lambda row: row.separation.silhouette),
     Figure("effective dimension", "of all paraphrases", lambda row: row.separation.effective_dimension),
 )
 
@@ -107,7 +107,7 @@ def patch_chart(
     )
     order = [*([EMBEDDING] if with_embedding else []), *frame["layer"]]
     x = layer_axis(order)
-    axis = alt.Axis(tickCount=5, titleFontWeight="normal", format="~g", minExtent=_LEFT, maxExtent=_LEFT)
+    axis = alt.Axis(tickCount=5, titleFontWeight="normal", format=".3~r", minExtent=_LEFT, maxExtent=_LEFT)
     y = alt.Y("effect:Q", title=UNITS[metric], axis=axis)
     base = alt.Chart(frame).encode(x=x)
     tooltip = [
@@ -139,7 +139,7 @@ def figure_chart(panels: Sequence[Panel], figure: Figure, *, height: int = 210) 
         return empty_chart(f"The {figure.name} is not defined here.")
     stages = [panel.stage for panel in panels]
     color = alt.Color("stage:N", scale=stage_color(stages), legend=None)
-    y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=4, format="~g", gridOpacity=0.6))
+    y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=4, format=".3~r", gridOpacity=0.6))
     base = alt.Chart(frame).encode(x=layer_axis(list(dict.fromkeys(frame["layer"]))), y=y, color=color)
     tooltip = [
         alt.Tooltip("stage:N", title="model"),

@@ -23,7 +23,7 @@ __all__ = ["dropped_files", "left_out", "pasted_sets"]
 LEAST, MOST = 2, 8
 """Numbers of sets that can be compared."""
 _SETS, _NEXT, _TEXT = "pasted sets", "next pasted set", "pasted text"
-_FILES = "dropped paraphrases"
+_DROPPED, _FILES = "paraphrase files", "kept paraphrase files"
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,10 @@ def dropped_files() -> tuple[tuple[ParaphraseSet, ...], tuple[str, ...]]:
         "CSV files, one for each kind of instruction",
         type=["csv"],
         accept_multiple_files=True,
-        key="paraphrase files",
+        key=_DROPPED,
+        on_change=_keep_files,
         help="UTF-8, with the header index,instruction and one paraphrase a line. The file’s name names the set.",
     )
-    if dropped:
-        st.session_state[_FILES] = [_File(PurePath(one.name).name, one.getvalue()) for one in dropped]
     files: list[_File] = st.session_state.get(_FILES, [])
     if not files:
         st.caption("A file has the header **index,instruction** and one paraphrase a line.")
@@ -126,6 +125,12 @@ def _one_set(number: int, place: int, removable: bool) -> tuple[str, str]:
     )
     kept[number] = (name or "", text or "")
     return kept[number]
+
+
+def _keep_files() -> None:
+    """Called when files are dropped or taken away, and not when Streamlit forgets them with the page."""
+    dropped = st.session_state[_DROPPED] or []
+    st.session_state[_FILES] = [_File(PurePath(one.name).name, one.getvalue()) for one in dropped]
 
 
 def _add() -> None:

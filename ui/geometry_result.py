@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from .behaviour_charts import share_words, whole
+from .behaviour_charts import whole
 from .frame import run_facts
 from .geometry_charts import accuracy_chart
 from .geometry_help import POOLED
@@ -42,10 +42,10 @@ def accuracy_heading(panels: Sequence[Panel]) -> str:
     parts = []
     for stage, run in runs:
         best = best_row(run)
-        parts.append(f"{stage} {whole(best.probe.accuracy.share or 0.0)} (at {layer_words(layer_name(best.layer))})")
+        parts.append(f"{stage} {whole(best.probe.accuracy.share or 0.0)} ({layer_words(layer_name(best.layer))})")
     result = runs[0][1].result
     words = f"words alone {whole(result.lexical.accuracy.share or 0.0)}, chance {whole(result.chance)}"
-    return f"A linear probe tells held-out paraphrases right at best in {and_list(parts)}; {words}"
+    return f"Best accuracy of a linear probe on held-out paraphrases: {and_list(parts)}; {words}"
 
 
 def best_row(run: GeometryRun) -> LayerGeometry:
@@ -123,8 +123,3 @@ def _inflation(there: Sequence[Panel]) -> str:
         gain = 100 * ((found.random_split.share or 0.0) - (found.by_paraphrase.share or 0.0))
         parts.append(f"{panel.stage} {gain:+.1f}".replace("-", "−"))
     return f"Splitting at random adds, in percentage points: {and_list(parts)}"
-
-
-def interval_words(row: LayerGeometry) -> str:
-    """The probe's accuracy with its interval."""
-    return share_words(row.probe.accuracy)

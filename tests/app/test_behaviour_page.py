@@ -309,6 +309,9 @@ def test_a_permalink_brings_everything_back(open_page: Open) -> None:
     again = open_page(**{name: v if name == "tasks" else v[0] for name, v in link.items()})
     assert_whole(again)
     assert words(again) == words(page) and said(again) == said(page)
+    again.selectbox(key="task").set_value("adj_ant").run()
+    assert "antonym" in again.text_area(key="prompt of adj_ant").value, "another task begins with its own prompt"
+    assert "prompt" not in again.query_params
 
 
 def test_garbage_in_a_permalink_is_told_and_ignored(open_page: Open) -> None:
