@@ -78,7 +78,8 @@ def cost_words(panels: Sequence[Panel]) -> str:
     passes = f"{count(n * stages)} passes through the model" if stages > 1 else "one pass through the model for each"
     return (
         f"{size}: {passes}, then {1 + request.n_permutations} probes a layer (one of them real, "
-        f"{request.n_permutations} with shuffled labels). A small model takes about a minute for a thousand paraphrases."
+        f"{request.n_permutations} with shuffled labels). A small model takes about a minute for a thousand "
+        "paraphrases."
     )
 
 

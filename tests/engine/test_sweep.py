@@ -135,7 +135,7 @@ def test_bad_input_is_told_in_one_sentence(
 ) -> None:
     with pytest.raises(error, match=words) as raised:
         build_samples(olmo2, INSTRUCTION, (*ITEMS[:1], *items) if items else (), convention=convention)
-    for query, _ in items:
+    for query, _ in items if error in (PromptError, AnswerError) else ():
         assert query[:20] in str(raised.value), "among many samples it is said which one"
 
 

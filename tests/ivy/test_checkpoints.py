@@ -49,7 +49,7 @@ def exact_share(model: LoadedModel, tasks: list[Task], said_for: list[Task]) -> 
             prompts.append(model.tokenizer(f"{instruction} {query_text(task.field, query)}").input_ids)
             expected.append((judged, judged.answer(query)))
     answers = greedy_answers(model, prompts)
-    return float(np.mean([judge(t, said, a).exact for said, (t, a) in zip(answers, expected, strict=True)]))
+    return float(np.mean([judge(t.rule, said, a).exact for said, (t, a) in zip(answers, expected, strict=True)]))
 
 
 def test_it_follows_wordings_it_never_saw(tuned: LoadedModel) -> None:
