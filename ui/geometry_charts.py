@@ -154,7 +154,7 @@ def points_chart(
     colors = alt.Scale(domain=names, range=list(CLASS_COLORS[: len(names)]))
     shapes = alt.Scale(domain=names, range=list(CLASS_SHAPES[: len(names)]))
     with_held_out = bool(view.held_out.any())
-    first, second = _axis_titles(view)
+    first, second = _axis_titles(view, len(names))
     axis: dict[str, Any] = {"grid": False, "tickCount": 4, "titleFontWeight": "normal", "labels": False, "ticks": False}
     fill: Any = alt.Fill("task:N", scale=colors, legend=None)
     opacity: Any = alt.value(0.75)
@@ -239,9 +239,13 @@ def _shared_rows(run: GeometryRun | None) -> list[dict[str, object]]:
     return rows
 
 
-def _axis_titles(view: View) -> tuple[str, str]:
+def _axis_titles(view: View, n_classes: int) -> tuple[str, str]:
+    """Two classes have one discriminant; the second axis then shows spread, or nothing, and no separation."""
     if view.explained is not None:
-        return tuple(f"component {i} ({100 * s:.0f}% of the variance)" for i, s in enumerate(view.explained, 1))  # type: ignore[return-value]
+        first, second = (f"component {i} ({100 * s:.0f}% of the variance)" for i, s in enumerate(view.explained, 1))
+        return first, second
+    if view.method == "lda" and n_classes == 2:
+        return "discriminant", "largest other spread" if view.points[:, 1].any() else "no second discriminant"
     if view.method == "lda":
         return "discriminant 1", "discriminant 2"
     return "t-SNE 1", "t-SNE 2"

@@ -11,6 +11,7 @@ import streamlit as st
 from . import runs
 from .behaviour_charts import share_words, whole
 from .charts import FAINT
+from .follows import follows_badge
 from .geometry_help import OWN_POINTS, SEPARATION_HELP
 from .geometry_layer_charts import FIGURES, confusion_chart, figure_chart, patch_chart, task_chart
 from .geometry_points import layer_row
@@ -64,8 +65,12 @@ def show_contrast(inputs: GeometryInputs, panel: Panel) -> None:
     if inputs.source != BUNDLED:
         st.caption("Your own paraphrases have no queries, so nothing was patched with them.")
         return
+    from ivcore.prompts.tasks import load_task
+
     run = panel.run
     assert run is not None
+    instruction = load_task(inputs.task).instruction
+    follows_badge(st.container(), inputs.family, panel.stage, panel.ref, instruction)
     task = run.result.names.index(inputs.task)
     singles, trouble = single_effects(panel.ref, inputs.task)
     st.markdown(f"##### {markdown(contrast_heading(inputs, run, singles))}")

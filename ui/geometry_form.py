@@ -55,7 +55,6 @@ def geometry_form() -> GeometryForm:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             family, stages, families = _model()
-            badge = st.container(width="content")
             source = st.segmented_control(
                 "Compare paraphrases of", SOURCES, default=BUNDLED, required=True, key="source", bind="query-params"
             )
@@ -69,6 +68,7 @@ def geometry_form() -> GeometryForm:
                 help="At the last token of each paraphrase: the residual stream after each layer, or only what the "
                 "layer’s attention, or its MLP, adds to it.",
             )
+            badge = st.empty()
         chosen, sets, files = _compared(source or BUNDLED)
         with st.expander("More settings: device, number format", icon=":material/tune:"):
             device, dtype = number_settings()

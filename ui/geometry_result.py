@@ -102,17 +102,12 @@ def caption(panel: Panel) -> None:
 
 def _above(panels: Sequence[Panel]) -> str:
     """From which layer on each stage says more than the words do."""
-    parts = []
-    for panel in panels:
-        if panel.run is not None:
-            row = first_above_words(panel.run)
-            where = "nowhere to the last layer" if row is None else f"from {layer_words(layer_name(row.layer))} on"
-            parts.append(f"{panel.stage} {where}")
-    return markdown(
-        f"Clearly more than the words alone, with intervals apart: {and_list(parts)}. Bands: 95% intervals."
-        if parts
-        else "Each point is one layer."
-    )
+    there = [(panel.stage, first_above_words(panel.run)) for panel in panels if panel.run is not None]
+    above = [f"{stage} from {layer_words(layer_name(row.layer))} on" for stage, row in there if row is not None]
+    not_above = [stage for stage, row in there if row is None]
+    said = f"Clearly more than the words alone, with intervals apart: {and_list(above)}. " if above else ""
+    said += f"Not clearly more than the words alone: {and_list(not_above)}. " if not_above else ""
+    return markdown(f"{said}Bands: 95% intervals.")
 
 
 def _inflation(there: Sequence[Panel]) -> str:

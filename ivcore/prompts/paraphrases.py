@@ -9,17 +9,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, quote
 from .tasks import load_task
-from .tasks.source import MAX_CHARACTERS, MAX_ROWS, read_text, shown_name
+from .tasks.source import MAX_CHARACTERS, MAX_ROWS, csv_rows, read_text, shown_name
 
 __all__ = [
     "MAX_PARAPHRASES",
@@ -163,7 +161,7 @@ def _check_text(text: str, name: str) -> None:
 
 def _column(text: str, shown: str) -> list[str]:
     """The cells of the column of instructions, empty ones included."""
-    rows = _rows(text, shown)
+    rows = csv_rows(text, shown)
     header = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
     if header.count(_COLUMN) != 1:
         raise DataError(
@@ -181,20 +179,3 @@ def _column(text: str, shown: str) -> list[str]:
         if len(cells) > MAX_ROWS:
             raise DataError(f"{shown} has more than {MAX_ROWS:,} rows; leave some out.")
     return cells
-
-
-def _rows(text: str, shown: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the line on which it begins."""
-    reader = csv.reader(io.StringIO(text, newline=None), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as err:
-            raise DataError(
-                f"{shown}, line {line}: the row cannot be read as CSV ({err}); put a text with commas or quotes in "
-                "double quotes, and double each quote inside it."
-            ) from err
-        if cells is None:
-            return
-        yield line, cells

@@ -143,8 +143,15 @@ def test_held_out_points_are_filled_and_the_others_hollow() -> None:
     assert encoding["fill"]["value"] == "transparent" and "held_out" in str(encoding["fill"]["condition"]["test"])
     none = View("tsne", ROWS[1].lda.points, np.zeros(40, dtype=np.bool_))
     assert "condition" not in spec(points_chart(run, none, "SFT"))["encoding"]["fill"]
-    titles = [spec(points_chart(run, ROWS[1].pca, "SFT"))["encoding"][axis]["title"] for axis in "xy"]
-    assert titles == ["component 1 (50% of the variance)", "component 2 (25% of the variance)"]
+
+
+def test_axes_say_what_they_are() -> None:
+    def titles(view: View) -> list[str]:
+        return [spec(points_chart(made(ROWS), view, "SFT"))["encoding"][axis]["title"] for axis in "xy"]
+
+    assert titles(ROWS[1].pca) == ["component 1 (50% of the variance)", "component 2 (25% of the variance)"]
+    assert titles(ROWS[2].lda) == ["discriminant", "largest other spread"], "two classes have one discriminant"
+    assert titles(ROWS[1].lda) == ["discriminant", "no second discriminant"], "all zero"
 
 
 def test_selected_points_are_those_in_the_rectangle_else_the_clicked_one() -> None:

@@ -69,6 +69,7 @@ def open_page(folder: Path, cache: Path) -> Open:
 def ready(open_page: Open, cache: Path, finished: Path) -> Open:
     """The same where the run is finished."""
     shutil.copytree(finished, cache)
+    geometry_runs.opened.clear()
     return open_page
 
 
@@ -186,6 +187,17 @@ def test_what_a_link_names_wrongly_is_told_and_ignored(ready: Open) -> None:
         assert part in told
 
 
+def test_a_model_that_is_nowhere_is_one_sentence(open_page: Open) -> None:
+    assert_one_sentence(open_page(ref="/no/such/folder"), "/no/such/folder")
+    assert "Type the folder" in plain(open_page(ref="").info[0].value)
+
+
+def test_words_that_tell_everything_are_said_to(open_page: Open) -> None:
+    page = pasted(open_page(source=PASTED), lines("Say"), lines("Count"))
+    page = finish(button(page, START).click().run())
+    assert "Not clearly more than the words alone: tiny" in words(page) and "from layer" not in words(page)
+
+
 def test_one_task_is_no_comparison(open_page: Open) -> None:
     page = open_page(compare=["num_next"])
     assert not page.error and "at least two tasks" in plain(page.info[0].value)
@@ -195,6 +207,24 @@ def test_where_no_sweep_is_the_page_says_so_and_leads_to_it(ready: Open) -> None
     page = ready()
     assert any("was not swept yet" in plain(element.value) for element in page.info)
     assert "patching a single layer" not in words(page)
+
+
+def test_a_finished_sweep_stands_below_the_probe_on_the_same_layers(ready: Open, folder: Path, cache: Path) -> None:
+    from ivcore.models import load_model
+    from ivcore.patching import rank_sets
+    from ivcore.prompts.tasks import load_task
+    from ivcore.runs import run_sweep, sweep_request
+    from ivcore.store import Store
+
+    sweep = run_sweep(Store(cache), load_model(str(folder)), sweep_request(load_task("verb_past"), 4, 1))
+    page = ready()
+    assert page.selectbox(key="task").value == "verb_past", "by default the task that was swept"
+    (bars,) = rows(page, "effect", "low", "layer")
+    singles = {row.layers: row.mean for row in rank_sets(sweep.effects("rr"), sweep.sets) if len(row.layers) == 1}
+    assert {(int(line["layer"]),): line["effect"] for line in bars} == pytest.approx(singles)
+    assert "n = 4 samples" in words(page) and "patching a single layer works at" in words(page)
+    probed = next(table for table in rows(page, "share", "layer") if "split" not in table[0])
+    assert [line["share"] for line in probed] == [row.probe.per_class[1].share for row in the_run().rows]
 
 
 def test_a_missing_run_is_computed_in_the_background(open_page: Open) -> None:
@@ -224,21 +254,13 @@ def test_two_tabs_see_one_job_and_it_can_be_stopped(open_page: Open, monkeypatch
 
 
 def test_a_damaged_run_is_told_and_not_shown(ready: Open, cache: Path) -> None:
-    arrays = next(cache.glob("[0-9a-f]*/arrays.npz"), None) or next(cache.glob("*/arrays.npz"))
+    arrays = next(cache.glob("*/arrays.npz"))
     content = bytearray(arrays.read_bytes())
     content[len(content) // 2] ^= 1
     arrays.write_bytes(bytes(content))
-    geometry_runs.opened.clear()
-    page = ready_again(ready)
+    page = ready()
     assert not page.exception and any("damaged" in plain(element.value) for element in page.warning)
     assert not rows(page, "x", "y", "text") and button(page, START)
-
-
-def ready_again(ready: Open) -> AppTest:
-    """Open with a cache that holds nothing of the undamaged run."""
-    page = ready()
-    geometry_runs.opened.clear()
-    return page
 
 
 def test_the_released_probe_is_offered_where_the_run_lacks_it(ready: Open) -> None:

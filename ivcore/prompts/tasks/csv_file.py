@@ -6,13 +6,11 @@ and white space around a cell are left out. A query that comes twice with the sa
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError, quote
-from .source import MAX_CHARACTERS, MAX_ROWS, read_text, shown_name
+from .source import MAX_CHARACTERS, MAX_ROWS, csv_rows, read_text, shown_name
 from .task import Task
 
 __all__ = ["load_task_csv", "subtasks_of"]
@@ -75,19 +73,8 @@ def load_task_csv(source: Path | bytes, subtask: str, instruction: str, field: s
 
 def _records(text: str, shown: str) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not blank, with the line on which it begins."""
-    reader = csv.reader(io.StringIO(text, newline=None), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as err:
-            raise DataError(
-                f"{shown}, line {line}: the row cannot be read as CSV ({err}); put a text with commas or quotes in "
-                f"double quotes, double each quote inside it, and keep it under {MAX_CHARACTERS:,} characters."
-            ) from err
-        if cells is None:
-            return
-        cells = [cell.strip() for cell in cells]
+    for line, row in csv_rows(text, shown):
+        cells = [cell.strip() for cell in row]
         if any(cells) or len(cells) > 1:
             yield line, cells
 

@@ -1,13 +1,16 @@
-"""The text of a file that a person gives: a path, or the bytes of an upload."""
+"""The text of a file that a person gives: a path, or the bytes of an upload; and the rows of a CSV file."""
 
 from __future__ import annotations
 
+import csv
+import io
 from codecs import BOM_UTF8
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError, quote
 
-__all__ = ["MAX_BYTES", "MAX_CHARACTERS", "MAX_ROWS", "read_text", "shown_name"]
+__all__ = ["MAX_BYTES", "MAX_CHARACTERS", "MAX_ROWS", "csv_rows", "read_text", "shown_name"]
 
 MAX_BYTES = 20_000_000
 MAX_ROWS = 100_000
@@ -58,3 +61,20 @@ def _place(data: bytes, at: int) -> str:
     """``line 3, byte 17``: the line, and the byte of the whole file, both counted from 1."""
     line = data.count(b"\n", 0, at) + 1
     return f"line {line}, byte {at + 1},"
+
+
+def csv_rows(text: str, shown: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row of a CSV text, with the line on which it begins. Raises DataError where it cannot be read as CSV."""
+    reader = csv.reader(io.StringIO(text, newline=None), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as err:
+            raise DataError(
+                f"{shown}, line {line}: the row cannot be read as CSV ({err}); put a text with commas or quotes in "
+                f"double quotes, double each quote inside it, and keep it under {MAX_CHARACTERS:,} characters."
+            ) from err
+        if cells is None:
+            return
+        yield line, cells
