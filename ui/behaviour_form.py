@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from . import calls
-from .behaviour_state import BehaviourInputs, short_name
-from .model_form import DEFAULT_STAGE, family_chooser, number_settings
+from .behaviour_state import BehaviourInputs
+from .model_form import DEFAULT_STAGE, number_settings, stages_chooser
 from .stages_form import PAPER_TASKS
 from .state import DEVICES, DTYPES, OTHER
 from .sweep_state import OWN_FILE
@@ -49,7 +48,7 @@ def behaviour_form() -> BehaviourForm:
     names = (*all_task_names(), OWN_FILE)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            family, stages, families = _model()
+            family, stages, families = stages_chooser()
             badge = st.container(width="content")
             samples = st.number_input(
                 "Prompts a task, at most",
@@ -96,25 +95,6 @@ def detail_chooser(place: DeltaGenerator, inputs: BehaviourInputs) -> BehaviourI
             "Stage of training", stages, default=default, required=True, key="stage", bind="query-params"
         )
     return replace(inputs, task=task, stage=stage if stage in stages else default)
-
-
-def _model() -> tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """The chosen model, its stages, and what was offered."""
-    with st.spinner("Starting the engine"):
-        entries = calls.entries()
-    families = (*dict.fromkeys(entry.group for entry in entries), OTHER)
-    family = family_chooser(families)
-    if family != OTHER:
-        return family, tuple((entry.stage, entry.name) for entry in entries if entry.group == family), families
-    ref = st.text_input(
-        "Folder or Hugging Face id",
-        key="ref",
-        bind="query-params",
-        placeholder="/path/to/model or org/name",
-        width=330,
-        help="A local folder in Hugging Face format (safetensors), or a hub id, which is downloaded once.",
-    ).strip()
-    return family, ((short_name(ref), ref),) if ref else (), families
 
 
 def _choose_tasks(names: Sequence[str]) -> None:

@@ -9,9 +9,7 @@ from urllib.parse import urlencode
 
 from .state import OTHER, flag
 
-__all__ = ["BehaviourInputs", "behaviour_command", "behaviour_link", "short_name"]
-
-_LONGEST_NAME = 32
+__all__ = ["BehaviourInputs", "behaviour_command", "behaviour_link"]
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,3 @@ def behaviour_command(
     line += [] if inputs.device == "auto" else flag("device", inputs.device)
     line += [] if inputs.dtype == "float32" else flag("dtype", inputs.dtype)
     return shlex.join([*line, "--json"])
-
-
-def short_name(ref: str) -> str:
-    """The last part of a folder or hub id, to stand for a model that has no stage."""
-    name = ref.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or ref
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

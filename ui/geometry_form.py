@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from . import calls
-from .behaviour_state import short_name
 from .geometry_own import LEAST, MOST, dropped_files, pasted_sets
 from .geometry_state import BUNDLED, COMPONENTS, PASTED, SOURCES, GeometryInputs
-from .model_form import DEFAULT_STAGE, family_chooser, number_settings
+from .model_form import DEFAULT_STAGE, number_settings, stages_chooser
 from .state import DEVICES, DTYPES, OTHER
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ def geometry_form() -> GeometryForm:
     """Draw the form and read it. Raises DataError where the paraphrases cannot be compared."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            family, stages, families = _model()
+            family, stages, families = stages_chooser()
             source = st.segmented_control(
                 "Compare paraphrases of", SOURCES, default=BUNDLED, required=True, key="source", bind="query-params"
             )
@@ -99,25 +97,6 @@ def task_names() -> tuple[str, ...]:
     from ivcore.prompts.tasks import all_task_names, load_task
 
     return tuple(name for name in all_task_names() if len(load_task(name).paraphrases) >= _ENOUGH)
-
-
-def _model() -> tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """The chosen model, its stages, and what was offered."""
-    with st.spinner("Starting the engine"):
-        entries = calls.entries()
-    families = (*dict.fromkeys(entry.group for entry in entries), OTHER)
-    family = family_chooser(families)
-    if family != OTHER:
-        return family, tuple((entry.stage, entry.name) for entry in entries if entry.group == family), families
-    ref = st.text_input(
-        "Folder or Hugging Face id",
-        key="ref",
-        bind="query-params",
-        placeholder="/path/to/model or org/name",
-        width=330,
-        help="A local folder in Hugging Face format (safetensors), or a hub id, which is downloaded once.",
-    ).strip()
-    return family, ((short_name(ref), ref),) if ref else (), families
 
 
 def _compared(source: str) -> tuple[Sequence[str], tuple[ParaphraseSet, ...], tuple[str, ...]]:

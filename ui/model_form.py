@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from . import calls
 from .state import DEVICES, DTYPES, METRIC_NAMES, METRICS, OTHER
-from .text import and_list, markdown
+from .text import and_list, markdown, short_name
 
 if TYPE_CHECKING:
     from ivcore.check import CheckReport
@@ -27,6 +27,7 @@ __all__ = [
     "metric_chooser",
     "model_chooser",
     "number_settings",
+    "stages_chooser",
 ]
 
 DEFAULT_MODEL = "ivy-sft"
@@ -56,15 +57,7 @@ def model_chooser() -> ModelChoice:
     families = (*dict.fromkeys(entry.group for entry in entries), OTHER)
     family = family_chooser(families)
     if family == OTHER:
-        ref = st.text_input(
-            "Folder or Hugging Face id",
-            key="ref",
-            bind="query-params",
-            placeholder="/path/to/model or org/name",
-            width=330,
-            help="A local folder in Hugging Face format (safetensors), or a hub id, which is downloaded once.",
-        )
-        return ModelChoice(family, "", ref.strip(), {"model": families})
+        return ModelChoice(family, "", _other_ref(), {"model": families})
     stages = {entry.stage: entry.name for entry in entries if entry.group == family}
     default = DEFAULT_STAGE if DEFAULT_STAGE in stages else next(iter(stages))
     stage = st.segmented_control(
@@ -78,6 +71,33 @@ def model_chooser() -> ModelChoice:
     )
     stage = stage if stage in stages else default
     return ModelChoice(family, stage, stages[stage], {"model": families, "stage": tuple(stages)})
+
+
+def stages_chooser() -> tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """A model with all its stages: its family, (stage, what the engine loads) in the order of training, and the
+    families that were offered.  A model that the registry does not list has its short name for a stage.
+    """
+    with st.spinner("Starting the engine"):
+        entries = calls.entries()
+    families = (*dict.fromkeys(entry.group for entry in entries), OTHER)
+    family = family_chooser(families)
+    if family != OTHER:
+        return family, tuple((entry.stage, entry.name) for entry in entries if entry.group == family), families
+    ref = _other_ref()
+    return family, ((short_name(ref), ref),) if ref else (), families
+
+
+def _other_ref() -> str:
+    """A model that the registry does not list; empty where nothing was typed yet."""
+    ref = st.text_input(
+        "Folder or Hugging Face id",
+        key="ref",
+        bind="query-params",
+        placeholder="/path/to/model or org/name",
+        width=330,
+        help="A local folder in Hugging Face format (safetensors), or a hub id, which is downloaded once.",
+    )
+    return str(ref).strip()
 
 
 def family_chooser(families: tuple[str, ...]) -> str:

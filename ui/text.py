@@ -24,6 +24,7 @@ __all__ = [
     "percent",
     "reciprocal",
     "share",
+    "short_name",
     "signed",
     "visible",
 ]
@@ -33,6 +34,7 @@ _PUNCTUATION = re.compile(r"[!#$&(-+\-.:<-@\[-`{-~]")
 _LATE_MARKUP = re.compile(r"(?<=:)|(?<=@)|(?<=\bwww)(?=\.)|(?<=-)(?=[->])|(?<=<)(?=-)|(?<==)(?=[=>])|(?<=[<>])(?==)")
 _SPACES = {" ": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"}
 MINUS = "\u2212"
+_LONGEST_NAME = 32
 
 
 def html(text: object) -> str:
@@ -135,3 +137,9 @@ def p_value(p: float | None) -> str:
     if p is None:
         return "not defined"
     return "<0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.995 else "1"
+
+
+def short_name(ref: str) -> str:
+    """The last part of a folder or hub id, to stand for a model that has no stage."""
+    name = ref.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or ref
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -1,4 +1,4 @@
-"""What the app's tests share: tiny model folders, and the app opened at an address."""
+"""What the app's tests share: tiny model folders, a store of their own, and the app opened at an address."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def open_page(folder: Path) -> Open:
         return page.run()
 
     return opened
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of its own, without the bundled runs."""
+    from ivcore.store import Store
+
+    own = tmp_path / "runs"
+    monkeypatch.setenv("IVCORE_CACHE", str(own))
+    monkeypatch.setattr("ivcore.store.default_store", lambda: Store(own))
+    return own

@@ -17,9 +17,10 @@ from ui.behaviour_charts import confusion_chart, picked, share_words, shares_cha
 from ui.behaviour_files import answers_csv, behaviour_commands, behaviour_downloads, command_of, shares_csv
 from ui.behaviour_result import confused_heading, confusions_of, shares_heading
 from ui.behaviour_runs import Panel
-from ui.behaviour_state import BehaviourInputs, behaviour_link, short_name
+from ui.behaviour_state import BehaviourInputs, behaviour_link
 from ui.behaviour_table import ALL, answer_rows, filtered, verdict_names
 from ui.sweep_state import OWN_FILE
+from ui.text import short_name
 from ui.triangle import CELL
 
 SAID = [" red", " red.", "green", " Blue", " no", "", " yes", " red"]

@@ -10,17 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.app.reading import plain, words
 from tests.app.test_behaviour_page import (  # noqa: F401 - fixtures
     Open,
     answered,
     assert_one_sentence,
     assert_whole,
     button,
-    cache,
     finish,
     open_page,
-    plain,
-    words,
 )
 from ui import behaviour_runs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import threading
 import time
@@ -14,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
+from tests.app.reading import plain, words
 from ui import behaviour_runs
 from ui.behaviour_table import ALL
 from ui.state import OTHER
@@ -24,17 +24,6 @@ PATIENCE = 120.0
 TASKS = ["adj_ant", "can_fly"]
 START = "Answer the missing prompts"
 Open = Callable[..., AppTest]
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of its own, without the bundled runs."""
-    from ivcore.store import Store
-
-    own = tmp_path / "runs"
-    monkeypatch.setenv("IVCORE_CACHE", str(own))
-    monkeypatch.setattr("ivcore.store.default_store", lambda: Store(own))
-    return own
 
 
 @pytest.fixture
@@ -70,15 +59,6 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr("ivcore.runs.run_behaviour", slow)
     yield go
     go.set()
-
-
-def plain(text: str) -> str:
-    return html.unescape(text).replace("\u2060", "")
-
-
-def words(page: AppTest) -> str:
-    """All Markdown, captions and HTML of the page as one text."""
-    return plain(" ".join(element.value for element in [*page.markdown, *page.caption]))
 
 
 def said(page: AppTest) -> str:

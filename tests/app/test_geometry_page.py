@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
+from tests.app.reading import plain, words
 from ui import geometry_runs
 from ui.geometry_state import FILES, PASTED
 from ui.state import OTHER
@@ -40,17 +40,6 @@ def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of its own, without the bundled runs."""
-    from ivcore.store import Store
-
-    own = tmp_path / "runs"
-    monkeypatch.setenv("IVCORE_CACHE", str(own))
-    monkeypatch.setattr("ivcore.store.default_store", lambda: Store(own))
-    return own
-
-
-@pytest.fixture
 def open_page(folder: Path, cache: Path) -> Open:
     """Open the Geometry page at an address with these parameters; by default on the tiny model and two tasks."""
 
@@ -71,15 +60,6 @@ def ready(open_page: Open, cache: Path, finished: Path) -> Open:
     shutil.copytree(finished, cache)
     geometry_runs.opened.clear()
     return open_page
-
-
-def plain(text: str) -> str:
-    return html.unescape(text).replace("\u2060", "")
-
-
-def words(page: AppTest) -> str:
-    """All Markdown and captions of the page as one text."""
-    return plain(" ".join(element.value for element in [*page.markdown, *page.caption]))
 
 
 def rows(page: AppTest, *columns: str) -> list[list[dict[str, Any]]]:

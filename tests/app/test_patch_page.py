@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import shutil
@@ -13,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import Open
+from tests.app.reading import plain
 from tests.app.tiny_folder import make_folder
 from ui.patch_form import DEFAULT_INSTRUCTION, DEFAULT_QUERY
 
@@ -20,11 +20,6 @@ from ui.patch_form import DEFAULT_INSTRUCTION, DEFAULT_QUERY
 def said(page: AppTest) -> str:
     """All HTML of the page as one text, without its style sheet."""
     return " ".join(body for element in page.get("html") if "<style" not in (body := str(element.proto.body)))
-
-
-def plain(text: str) -> str:
-    """Escaped Markdown as it reads."""
-    return html.unescape(text).replace("\u2060", "")
 
 
 def errors(page: AppTest) -> list[str]:

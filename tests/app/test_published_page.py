@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import shlex
@@ -16,6 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ivcore.published import TABLES, gap, layer_tuples, superadditivity_tests, table
+from tests.app.reading import plain
 from ui import published_charts, published_own
 from ui.published_files import plan_text, published_downloads
 from ui.published_form import OFFSETS, STAGES, PublishedInputs, commands, permalink
@@ -47,10 +47,6 @@ def with_own_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published_own, "_summaries", lambda *_: ("one run",))
     monkeypatch.setattr(published_own, "_name", lambda run: str(run))
     monkeypatch.setattr(published_own, "_opened", lambda *_: OwnRanking("100 samples", 16, means))
-
-
-def plain(text: str) -> str:
-    return html.unescape(text).replace("\u2060", "")
 
 
 def specs(page: AppTest) -> list[str]:

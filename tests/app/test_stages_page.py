@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import secrets
@@ -19,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from ivcore.errors import DamagedRunError
 from ivcore.runs import SweepRun
 from tests.app.conftest import APP
+from tests.app.reading import plain
 from tests.app.sweeps import make_run
 from ui import runs
 from ui.stages_grid import Difference, Panel, difference_chart, effect_chart, find_panels
@@ -76,10 +76,6 @@ def open_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
         return page.run()
 
     return opened
-
-
-def plain(text: str) -> str:
-    return html.unescape(text).replace("\u2060", "")
 
 
 def specs(page: AppTest) -> list[str]:

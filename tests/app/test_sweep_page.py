@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import threading
@@ -16,6 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
+from tests.app.reading import plain, words
 from ui.state import OTHER
 from ui.sweep_state import OWN_FILE
 from ui.worker import Job, State, workshop
@@ -65,15 +65,6 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr("ivcore.runs.run_sweep", slow)
     yield go
     go.set()
-
-
-def plain(text: str) -> str:
-    return html.unescape(text).replace("\u2060", "")
-
-
-def words(page: AppTest) -> str:
-    """All Markdown and captions of the page as one text."""
-    return plain(" ".join(element.value for element in [*page.markdown, *page.caption]))
 
 
 def button(page: AppTest, label: str) -> object:
