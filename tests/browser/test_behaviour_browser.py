@@ -28,6 +28,7 @@ def behaviour(visit: Visit, **parameters: object) -> Page:
     expect(page.get_by_text("Command line: prints the same numbers")).to_be_visible(timeout=2 * PATIENCE)
     settled(page)
     start = page.get_by_role("button", name="Answer the missing prompts")
+    expect(start.or_(page.get_by_test_id("stDataFrame")).first).to_be_visible()
     if start.is_visible():
         start.click()
     expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=2 * PATIENCE)
