@@ -97,7 +97,7 @@ def confused_heading(rows: Sequence[Confusion]) -> str:
     most = max(asked, key=lambda row: row.share.share or 0.0)
     if not most.share.hits:
         return "Never does what another task asks for"
-    return f"Does {most.task} instead in {whole(most.share.share or 0.0)} of the answers"
+    return f"Does {most.task} instead in {whole(most.share.share or 0.0)} of the prompts on which the two differ"
 
 
 def caption(run: BehaviourRun) -> None:

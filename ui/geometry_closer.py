@@ -140,8 +140,8 @@ def contrast_heading(inputs: GeometryInputs, run: GeometryRun, singles: Sequence
     if not singles:
         return head
     layers = working(singles)
-    done = f"at {layer_names(layers)} only" if layers else "at no layer"
-    return f"{head}; patching a single layer works {done}"
+    done = f"works best at {layer_names(layers)}" if layers else "works clearly at no layer"
+    return f"{head}; patching a single layer {done}"
 
 
 def show_separation(inputs: GeometryInputs, panels: Sequence[Panel], panel: Panel) -> None:

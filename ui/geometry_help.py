@@ -62,7 +62,8 @@ never saw it. How strongly the probe is held back is chosen inside the training 
 
 **Its controls** stand in the same chart. *Labels shuffled*: the same probe after the labels were dealt anew, which
 shows what its freedom alone can do. *Words alone*: the same probe of how often each word comes in the text, with no
-model at all; only what lies above it is more than vocabulary. *Chance*: always naming the largest class.
+model at all; only what lies above it is more than vocabulary. The headline names each stage's best layer, chosen on
+these same paraphrases, so it flatters a little; the lines do not. *Chance*: always naming the largest class.
 
 **Intervals.** 95% after Wilson (1927), over paraphrases. They count what other paraphrases might have given with these
 probes. They do not count that other training folds would have given other probes, nor that paraphrases of one task
@@ -81,6 +82,6 @@ states together.
 **Linear against causal.** Above: how often the probe tells this task's paraphrases right. Below: how much of the
 answer comes back when the instruction's vector of that one layer is put in place of the filler token (the Task sweep
 page). A layer can be read perfectly and yet change nothing: what is there need not be what is used. The last layer's
-patch can never reach the answer, since no attention follows it. *Works* means: the 95% interval lies above zero and
-the effect is at least half of the largest single one.
+patch can never reach the answer, since no attention follows it. *Works best*: the 95% interval lies above zero and
+the effect is at least half of the largest single one; elsewhere it may still be above zero.
 """

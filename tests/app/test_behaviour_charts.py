@@ -81,7 +81,7 @@ def test_confusions_stand_with_the_pair_first_and_their_own_n() -> None:
     rows = confusions_of(make_answers(SAID, others=more), "can_fly")
     assert [row.task for row in rows] == ["can_fly", "often", "legs"]
     assert (rows[0].share.hits, rows[0].share.n) == (1, 6), "the last prompt has the same answer, one has none"
-    assert confused_heading(rows) == f"Does often instead in {whole(3 / 8)} of the answers"
+    assert confused_heading(rows) == f"Does often instead in {whole(3 / 8)} of the prompts on which the two differ"
     spec = confusion_chart(rows, ["x"], pair="can_fly").to_dict(validate=True)
     (data,) = spec["datasets"].values()
     assert [(row["task"], row["n"]) for row in data] == [("can_fly", 6), ("often", 8)]

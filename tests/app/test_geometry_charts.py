@@ -179,8 +179,8 @@ def test_the_contrast_says_where_it_is_read_and_where_patching_works() -> None:
     assert working([effect(0, 0.01, 0.005)]) == ()
     heading = contrast_heading(inputs(task="verb_past"), run, singles)
     assert heading == (
-        "verb_past on SFT: read in at least 95% of its paraphrases from layer 1 on; patching a single layer works at "
-        "layers 0 and 1 only"
+        "verb_past on SFT: read in at least 95% of its paraphrases from layer 1 on; patching a single layer "
+        "works best at layers 0 and 1"
     )
     weak = made([row(0, 5, 5), row(1, 12, 5), row(2, 10, 5)])
     assert "read in 60% of its paraphrases at best, at layer 1" in contrast_heading(inputs(), weak, [])

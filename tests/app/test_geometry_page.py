@@ -202,7 +202,7 @@ def test_a_finished_sweep_stands_below_the_probe_on_the_same_layers(ready: Open,
     (bars,) = rows(page, "effect", "low", "layer")
     singles = {row.layers: row.mean for row in rank_sets(sweep.effects("rr"), sweep.sets) if len(row.layers) == 1}
     assert {(int(line["layer"]),): line["effect"] for line in bars} == pytest.approx(singles)
-    assert "n = 4 samples" in words(page) and "patching a single layer works at" in words(page)
+    assert "n = 4 samples" in words(page) and "patching a single layer works" in words(page)
     probed = next(table for table in rows(page, "share", "layer") if "split" not in table[0])
     assert [line["share"] for line in probed] == [row.probe.per_class[1].share for row in the_run().rows]
 
