@@ -107,7 +107,8 @@ def component_states(
 ) -> NDArray[np.float32]:
     """A component's state at the last token of each text, for all layers in one pass a text.
 
-    - ``resid``: the residual stream after each block; the first row is the embedding, before any block.
+    - ``resid``: the residual stream after each block; the first row is the embedding, before any block (with the
+      learned position added to it, where the family has that).
     - ``attn``: what attention adds to the residual stream: the output of the norm after attention where the family has
       one (OLMo-2), else of attention's output projection with its bias (Llama).
     - ``mlp``: the same of the MLP: its norm's output, else its down projection's.
@@ -199,10 +200,10 @@ def _trace_last(model: LoadedModel, rows: Tensor, path: str | None, *, with_embe
     """Outputs at the last token (n_rows_of_states, n_texts, d_model) of one module a block, found at ``path`` in it."""
     nnsight, traced = _nnsight(), _wrapper(model)
     with traced.trace(input_ids=rows, use_cache=False, logits_to_keep=1) as tracer:
-        found = []
+        found, blocks = [], model.network.blocks_of(traced)
         if with_embedding:
-            found.append(attrgetter(model.network.family.embedding)(traced).output[:, -1].clone())
-        for block in model.network.blocks_of(traced):
+            found.append(blocks[0].input[:, -1].clone())
+        for block in blocks:
             part = block if path is None else attrgetter(path)(block)
             found.append(part.output[:, -1].clone())
         states = nnsight.save(torch.stack(found))

@@ -6,6 +6,7 @@
 4. ``own_residual``: a patch with the target's own residual changes nothing.
 5. ``nnsight_patch``: the shared-prefix pass equals single patches written with nnsight.
 6. ``batch``: several samples at once equal each alone.
+7. ``paths``: all paths and biases of the frozen network sum to the logits; left out where it is not linear.
 
 Differences of logits are given in standard deviations of the model's own logits, so that one tolerance suits all.
 """
@@ -22,6 +23,7 @@ from torch import Tensor
 from .activations import attention_patterns, patched_logits, residuals
 from .models import LoadedModel, causal_mask
 from .patching import final_residuals
+from .paths import linearise
 
 __all__ = ["CheckItem", "CheckReport", "check_model"]
 
@@ -69,6 +71,7 @@ _TOLERANCES = {
         1e-5, 1e-5, "transformers computes norms and attention weights in single precision even here"
     ),
     "float32": _Tolerance(1e-3, 1e-4, "sums in another order, and rounding that grows from layer to layer"),
+    "float16": _Tolerance(0.1, 0.02, "float16 keeps 11 bits, and each layer rounds again"),
     "bfloat16": _Tolerance(0.5, 0.1, "bfloat16 keeps 8 bits, and each layer rounds again"),
 }
 
@@ -95,6 +98,7 @@ def check_model(model: LoadedModel) -> CheckReport:
         _own_residual,
         _nnsight_patch,
         _batch,
+        *((_paths,) if model.network.not_linear is None else ()),
     )
     with model.lock, torch.no_grad():
         start = time.perf_counter()
@@ -133,10 +137,10 @@ def _attention_rows(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) ->
 def _attention_patterns(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
     ids = probe.ids[:1]
     network, x = model.network, model.network.embed(ids)
-    positions, hidden = network.rotary(ids.shape[1], x), causal_mask(ids.shape[1], ids.device)
-    value = 0.0
+    positions, value = network.rotary(ids.shape[1], x), 0.0
     for layer, expected in enumerate(attention_patterns(model, ids[0].tolist())):
         q, k, v = network.read(layer, x, positions)
+        hidden = network.hidden(layer, ids.shape[1], ids.device)
         value = _worse(value, network.pattern(layer, q, k, hidden)[0], expected)
         x = network.write(layer, x, network.mix(layer, q, k, v, hidden))
     return _item(
@@ -174,6 +178,13 @@ def _batch(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckIte
     alone = [_patched(model, probe.vectors, row[None], 2, sets) for row in probe.ids]
     return _logit_item(
         "batch", found, torch.cat(alone, dim=1), probe, tolerance, "Three samples at once against each alone"
+    )
+
+
+def _paths(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
+    found = model.network.capped(linearise(model, probe.ids[0].tolist()).whole())
+    return _logit_item(
+        "paths", found, _plain(model, probe.ids[:1])[0, -1], probe, tolerance, "All paths and biases against the model"
     )
 
 

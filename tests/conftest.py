@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,44 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     Olmo2Config,
     Olmo2ForCausalLM,
+    Olmo3Config,
+    Olmo3ForCausalLM,
+    OlmoConfig,
+    OlmoForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
+from transformers.models.gemma2 import modeling_gemma2
+from transformers.models.gemma3 import modeling_gemma3
+from transformers.models.gpt_neox import modeling_gpt_neox
 from transformers.models.llama import modeling_llama
+from transformers.models.mistral import modeling_mistral
+from transformers.models.olmo import modeling_olmo
 from transformers.models.olmo2 import modeling_olmo2
+from transformers.models.olmo3 import modeling_olmo3
+from transformers.models.phi3 import modeling_phi3
+from transformers.models.qwen2 import modeling_qwen2
+from transformers.models.qwen3 import modeling_qwen3
 from transformers.utils import logging as hf_logging
 
 from ivcore.models import LoadedModel, from_pretrained_parts
@@ -71,27 +100,31 @@ def make_tokenizer(*, bos: bool = False, chat: bool = True) -> PreTrainedTokeniz
     return made
 
 
+_SIZES: dict[str, Any] = {
+    "vocab_size": N_ROWS,
+    "max_position_embeddings": 96,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+_LAYER_TYPES = ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention", "full_attention"]
+
+
 def make_olmo2(**changes: Any) -> Olmo2ForCausalLM:
     """Five layers, four heads over two key-value heads, width 24."""
     sizes = {
-        "vocab_size": N_ROWS,
         "hidden_size": 24,
         "intermediate_size": 40,
         "num_hidden_layers": 5,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "max_position_embeddings": 96,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
     }
-    return randomise(Olmo2ForCausalLM(Olmo2Config(**sizes | changes)))
+    return randomise(Olmo2ForCausalLM(Olmo2Config(**_SIZES | sizes | changes)))
 
 
 def make_llama(**changes: Any) -> LlamaForCausalLM:
     """Four layers, six heads over three key-value heads, width 18, heads of 8, with biases."""
     sizes = {
-        "vocab_size": N_ROWS,
         "hidden_size": 18,
         "intermediate_size": 36,
         "num_hidden_layers": 4,
@@ -100,12 +133,179 @@ def make_llama(**changes: Any) -> LlamaForCausalLM:
         "head_dim": 8,
         "attention_bias": True,
         "mlp_bias": True,
-        "max_position_embeddings": 96,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
     }
-    return randomise(LlamaForCausalLM(LlamaConfig(**sizes | changes)))
+    return randomise(LlamaForCausalLM(LlamaConfig(**_SIZES | sizes | changes)))
+
+
+def make_olmo(**changes: Any) -> OlmoForCausalLM:
+    """OLMo-1: four layers, six heads over three key-value heads, width 36."""
+    sizes = {
+        "hidden_size": 36,
+        "intermediate_size": 29,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 3,
+    }
+    return randomise(OlmoForCausalLM(OlmoConfig(**_SIZES | sizes | changes)))
+
+
+def make_olmo3(**changes: Any) -> Olmo3ForCausalLM:
+    """Five layers, four heads over two key-value heads, width 24; windows of 3; another rotary table without one."""
+    sizes = {
+        "hidden_size": 24,
+        "intermediate_size": 40,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "sliding_window": 3,
+        "layer_types": _LAYER_TYPES,
+        "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+            "full_attention": {
+                "rope_type": "yarn",
+                "rope_theta": 500.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 24,
+                "attention_factor": 1.2,
+            },
+        },
+    }
+    return randomise(Olmo3ForCausalLM(Olmo3Config(**_SIZES | sizes | changes)))
+
+
+def make_mistral(**changes: Any) -> MistralForCausalLM:
+    """Three layers, four heads over two key-value heads, width 20, heads of 6, windows of 4 in all layers."""
+    sizes = {
+        "hidden_size": 20,
+        "intermediate_size": 31,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 6,
+        "sliding_window": 4,
+    }
+    return randomise(MistralForCausalLM(MistralConfig(**_SIZES | sizes | changes)))
+
+
+def make_qwen2(**changes: Any) -> Qwen2ForCausalLM:
+    """Four layers, six heads over two key-value heads, width 36, windows of 3 from layer 2, tied embeddings."""
+    sizes = {
+        "hidden_size": 36,
+        "intermediate_size": 29,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "use_sliding_window": True,
+        "sliding_window": 3,
+        "max_window_layers": 2,
+        "tie_word_embeddings": True,
+    }
+    return randomise(Qwen2ForCausalLM(Qwen2Config(**_SIZES | sizes | changes)))
+
+
+def make_qwen3(**changes: Any) -> Qwen3ForCausalLM:
+    """Five layers, six heads over three key-value heads, width 14, heads of 8, a window of 3 in the last layer."""
+    sizes = {
+        "hidden_size": 14,
+        "intermediate_size": 31,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 3,
+        "head_dim": 8,
+        "attention_bias": True,
+        "use_sliding_window": True,
+        "sliding_window": 3,
+        "max_window_layers": 4,
+    }
+    return randomise(Qwen3ForCausalLM(Qwen3Config(**_SIZES | sizes | changes)))
+
+
+def make_gemma2(**changes: Any) -> Gemma2ForCausalLM:
+    """Five layers, four heads over two key-value heads, width 20, heads of 6, windows of 3, tied embeddings."""
+    sizes = {
+        "hidden_size": 20,
+        "intermediate_size": 31,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 6,
+        "sliding_window": 3,
+        "query_pre_attn_scalar": 11,
+        "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 7.0,
+    }
+    return randomise(Gemma2ForCausalLM(Gemma2Config(**_SIZES | sizes | changes)))
+
+
+def make_gemma3(**changes: Any) -> Gemma3ForCausalLM:
+    """Five layers, four heads over two key-value heads, width 20, heads of 6; two rotary tables, tied embeddings."""
+    sizes = {
+        "hidden_size": 20,
+        "intermediate_size": 31,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 6,
+        "sliding_window": 3,
+        "layer_types": _LAYER_TYPES,
+        "query_pre_attn_scalar": 11,
+        "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+            "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0},
+        },
+    }
+    return randomise(Gemma3ForCausalLM(Gemma3TextConfig(**_SIZES | sizes | changes)))
+
+
+def make_gpt_neox(**changes: Any) -> GPTNeoXForCausalLM:
+    """Three layers, five heads of 8 of which 4 are turned, width 40, MLP beside attention."""
+    sizes = {
+        "hidden_size": 40,
+        "intermediate_size": 31,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 0.5},
+    }
+    return randomise(GPTNeoXForCausalLM(GPTNeoXConfig(**_SIZES | sizes | changes)))
+
+
+def make_gpt2(**changes: Any) -> GPT2LMHeadModel:
+    """Four layers, three heads of 7, width 21, tied embeddings."""
+    sizes = {"n_embd": 21, "n_inner": 31, "n_layer": 4, "n_head": 3}
+    return randomise(GPT2LMHeadModel(GPT2Config(**_SIZES | sizes | changes)))
+
+
+def make_phi3(**changes: Any) -> Phi3ForCausalLM:
+    """Three layers, four heads of 8 over two key-value heads, 6 of a head turned, width 32, windows of 5."""
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 29,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "sliding_window": 5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 0.75},
+    }
+    return randomise(Phi3ForCausalLM(Phi3Config(**_SIZES | sizes | changes)))
+
+
+MAKERS: dict[str, Callable[[], PreTrainedModel]] = {
+    "olmo": make_olmo,
+    "olmo-clipped": partial(make_olmo, clip_qkv=1.5),
+    "olmo2": make_olmo2,
+    "olmo3": make_olmo3,
+    "llama": make_llama,
+    "mistral": make_mistral,
+    "qwen2": make_qwen2,
+    "qwen3": make_qwen3,
+    "gemma2": make_gemma2,
+    "gemma3": make_gemma3,
+    "gpt-neox": make_gpt_neox,
+    "gpt-neox-sequential": partial(make_gpt_neox, use_parallel_residual=False),
+    "gpt2": make_gpt2,
+    "phi3": make_phi3,
+}
+"""A tiny model of every family, and of what families have in two ways."""
 
 
 def randomise(hf: Any, seed: int = 0) -> Any:
@@ -116,7 +316,8 @@ def randomise(hf: Any, seed: int = 0) -> Any:
     with torch.no_grad():
         for name, weight in hf.named_parameters():
             noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-            weight.copy_(1 + 0.3 * noise if "norm" in name else 0.4 * noise)
+            is_norm = "norm" in name or ".ln_" in name
+            weight.copy_(1 + 0.3 * noise if is_norm else 0.4 * noise)
     return hf.eval()
 
 
@@ -144,45 +345,76 @@ def bos_tokenizer() -> PreTrainedTokenizerFast:
 
 
 @cache
-def _loaded(family: str) -> LoadedModel:
-    make: Callable[[], PreTrainedModel] = {"olmo2": make_olmo2, "llama": make_llama}[family]
-    return from_pretrained_parts(make(), make_tokenizer(), f"tiny-{family}")
+def loaded(family: str) -> LoadedModel:
+    """The one of ``MAKERS``, made once; not to be changed."""
+    return from_pretrained_parts(MAKERS[family](), make_tokenizer(), f"tiny-{family}")
 
 
 @pytest.fixture(params=["olmo2", "llama"])
 def model(request: pytest.FixtureRequest) -> LoadedModel:
-    """A tiny model of each family in turn."""
-    return _loaded(request.param)
+    """A tiny model with norms before and one with norms after; ``test_families`` has those of all families."""
+    return loaded(request.param)
 
 
 @pytest.fixture
 def olmo2() -> LoadedModel:
     """The tiny OLMo-2."""
-    return _loaded("olmo2")
+    return loaded("olmo2")
 
 
 @pytest.fixture
 def exact_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let transformers' norms and attention softmax stay in double precision."""
+    for module, rms_norm in _MODULES.items():
+        monkeypatch.setattr(module, "eager_attention_forward", _attention)
+        if rms_norm is not None:
+            monkeypatch.setattr(rms_norm, "forward", _rms_norm)
+    for gemma_norm in (modeling_gemma2.Gemma2RMSNorm, modeling_gemma3.Gemma3RMSNorm):
+        monkeypatch.setattr(gemma_norm, "forward", _gemma_norm)
+    monkeypatch.setattr(modeling_olmo.OlmoLayerNorm, "forward", _bare_layer_norm)
 
-    def norm(self: Any, x: torch.Tensor) -> torch.Tensor:
-        return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
 
-    def attention(
-        module: Any,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        mask: torch.Tensor | None,
-        scaling: float,
-        **_: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        k, v = (x.repeat_interleave(module.num_key_value_groups, dim=1) for x in (k, v))
-        scores = q @ k.transpose(2, 3) * scaling
-        weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
-        return (weights @ v).transpose(1, 2).contiguous(), weights
+_MODULES: dict[Any, Any] = {
+    modeling_olmo: None,
+    modeling_olmo2: modeling_olmo2.Olmo2RMSNorm,
+    modeling_olmo3: modeling_olmo3.Olmo3RMSNorm,
+    modeling_llama: modeling_llama.LlamaRMSNorm,
+    modeling_mistral: modeling_mistral.MistralRMSNorm,
+    modeling_qwen2: modeling_qwen2.Qwen2RMSNorm,
+    modeling_qwen3: modeling_qwen3.Qwen3RMSNorm,
+    modeling_gemma2: None,
+    modeling_gemma3: None,
+    modeling_gpt_neox: None,
+    modeling_phi3: modeling_phi3.Phi3RMSNorm,
+}
+"""Where attention falls back to single precision, and the norm that does."""
 
-    monkeypatch.setattr(modeling_olmo2.Olmo2RMSNorm, "forward", norm)
-    monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", norm)
-    monkeypatch.setattr(modeling_olmo2, "eager_attention_forward", attention)
-    monkeypatch.setattr(modeling_llama, "eager_attention_forward", attention)
+
+def _rms_norm(self: Any, x: torch.Tensor) -> torch.Tensor:
+    return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+
+
+def _gemma_norm(self: Any, x: torch.Tensor) -> torch.Tensor:
+    return (1 + self.weight) * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
+
+
+def _bare_layer_norm(self: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.layer_norm(x, self.normalized_shape, eps=1e-5)
+
+
+def _attention(
+    module: Any,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+    scores = q @ k.transpose(2, 3) * scaling
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+    return (weights @ v).transpose(1, 2).contiguous(), weights

@@ -6,15 +6,19 @@ from .families import FAMILIES, Family
 from .loading import DEVICES, DTYPES, LoadedModel, from_pretrained_parts, load_model
 from .network import Network, Rotary, causal_mask
 from .registry import ModelEntry, list_models
+from .weights import Affine, BlockWeights, Norm
 
 __all__ = [
     "DEVICES",
     "DTYPES",
     "FAMILIES",
+    "Affine",
+    "BlockWeights",
     "Family",
     "LoadedModel",
     "ModelEntry",
     "Network",
+    "Norm",
     "Rotary",
     "causal_mask",
     "from_pretrained_parts",

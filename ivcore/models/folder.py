@@ -62,7 +62,8 @@ def check_config(config: dict[str, Any]) -> Family:
     """The family that a config.json names.
 
     Raises:
-        UnknownFamilyError: it names none of the table, asks for its own code, or has quantised weights.
+        UnknownFamilyError: it names none of the table, asks for its own code, has quantised weights, or lets a token
+            see what follows it.
     """
     _refuse_code(config, "config.json")
     architectures = config.get("architectures")
@@ -72,6 +73,10 @@ def check_config(config: dict[str, Any]) -> Family:
         )
     if config.get("quantization_config"):
         raise UnknownFamilyError("The weights are quantised, which is not supported; use the original checkpoint.")
+    if config.get("use_bidirectional_attention") or config.get("is_causal") is False:
+        raise UnknownFamilyError(
+            "The model lets a token see what follows it; choose one that reads from left to right only."
+        )
     return find_family(architectures[0])
 
 

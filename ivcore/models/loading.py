@@ -2,7 +2,8 @@
 
 1. The name is resolved (``registry``) and, for a hub id, downloaded (``hub``).
 2. The folder is inspected (``folder``); remote code is never trusted and only safetensors are opened.
-3. transformers loads it with eager attention.  What transformers would only warn about (weights that are missing,
+3. Whether it fits is told before its weights are read (``memory``).
+4. transformers loads it with eager attention.  What transformers would only warn about (weights that are missing,
    left over or of another shape; a tokenizer larger than the embedding) is an error here.
 """
 
@@ -24,12 +25,18 @@ from ..errors import DamagedModelError, InputError, ModelError, quote
 from .families import find_family
 from .folder import ModelFolder, fingerprint, inspect_folder
 from .hub import fetch
+from .memory import check_room
 from .network import Network
 from .registry import find_place
 
 __all__ = ["DEVICES", "DTYPES", "LoadedModel", "from_pretrained_parts", "load_model"]
 
-DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -69,7 +76,7 @@ def load_model(ref: str, *, device: str = "auto", dtype: str = "float32", revisi
     Args:
         ref: such as ``ivy-sft``, ``./my-model`` or ``allenai/OLMo-2-0425-1B-DPO``.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
-        dtype: ``float32``, ``bfloat16`` or ``float64``.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``.
         revision: branch, tag or commit; for hub ids only.
 
     Raises:
@@ -85,6 +92,7 @@ def load_model(ref: str, *, device: str = "auto", dtype: str = "float32", revisi
     with _quiet():
         path = place.folder or fetch(str(place.hub), revision)
         folder = inspect_folder(path)
+        check_room(folder, chosen_dtype, chosen_device)
         hf = _load_weights(folder, chosen_dtype)
         tokenizer = _load_tokenizer(folder)
     _check_vocabulary(tokenizer, hf)

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PromptError
-from ..models import Network, causal_mask
+from ..models import Network
 from .sets import LayerSet
 
 __all__ = ["final_residuals"]
@@ -179,39 +179,39 @@ class _Pass:
 
     def __init__(self, network: Network, vectors: Tensor, ids: Tensor, position: int, max_rows: int) -> None:
         self.network, self.vectors, self.max_rows = network, vectors, max_rows
-        n_tokens = ids.shape[1]
+        self.position, self.n_tokens = position, ids.shape[1]
         embedded = network.embed(ids)
         self.prefix = embedded[0, :position]
         self.variants = embedded[:1, position : position + 1]
         self.branches = embedded[None, :, position + 1 :]
-        rotary = network.rotary(n_tokens, embedded)
+        rotary = network.rotary(self.n_tokens, embedded)
         self.at_prefix = rotary[:position]
         self.at_patch = rotary[position : position + 1]
         self.at_query = rotary[position + 1 :]
-        self.prefix_mask = causal_mask(position, ids.device)
-        n_query = n_tokens - position - 1
-        seen = torch.zeros(n_query, position + 1, dtype=torch.bool, device=ids.device)
-        self.query_mask = torch.cat((seen, causal_mask(n_query, ids.device)), dim=1)
+        self.has_query = position + 1 < self.n_tokens
+        self.hidden: Tensor
+        """What each token does not see in the block that is under way: tensor of shape (n_tokens, n_tokens)."""
 
     def run(self, sets: Sequence[LayerSet], tell: Callable[[float], None]) -> Tensor:
         """Final residual at the last position: tensor of shape (n_sets, n_samples, d_model)."""
         last_layer = self.network.n_layers - 1
         fork = _fork(sets, 0, [()])
         for layer in range(last_layer + 1):
+            self.hidden = self.network.hidden(layer, self.n_tokens, self.prefix.device)
             prefix = self._advance_prefix(layer, write=layer < last_layer)
             variants = self._advance_variants(layer, prefix)
-            if self.query_mask.numel():
+            if self.has_query:
                 self.branches = self._advance_branches(layer, fork, prefix, variants, last=layer == last_layer)
             following = _fork(sets, layer + 1, fork.keys)
             self._choose_variants(layer, fork.variants, following.variants)
-            if layer < last_layer or not self.query_mask.numel():
+            if layer < last_layer or not self.has_query:
                 fork = following
             tell((layer + 1) / (last_layer + 1))
         return self._collect(sets, fork)
 
     def _collect(self, sets: Sequence[LayerSet], fork: _Fork) -> Tensor:
         """Each set's result among the branches, or among the variants where the patch position is the last."""
-        if not self.query_mask.numel():
+        if not self.has_query:
             index = [fork.variants.index(_last(layers)) for layers in sets]
             return self.variants[index].expand(-1, self.branches.shape[1], -1)
         place = {key: i for i, key in enumerate(fork.keys)}
@@ -222,7 +222,8 @@ class _Pass:
         """Move the tokens before p through the block and return their keys and values."""
         q, k, v = self.network.read(layer, self.prefix, self.at_prefix)
         if write and len(self.prefix):
-            self.prefix = self.network.write(layer, self.prefix, self.network.mix(layer, q, k, v, self.prefix_mask))
+            hidden = self.hidden[: self.position, : self.position]
+            self.prefix = self.network.write(layer, self.prefix, self.network.mix(layer, q, k, v, hidden))
         return _Columns(k, v)
 
     def _advance_variants(self, layer: int, prefix: _Columns) -> _Columns:
@@ -230,7 +231,8 @@ class _Pass:
         q, k, v = self.network.read(layer, self.variants, self.at_patch)
         own = _Columns(k, v)
         seen = own.after(prefix)
-        self.variants = self.network.write(layer, self.variants, self.network.mix(layer, q, seen.k, seen.v))
+        hidden = self.hidden[self.position : self.position + 1, : self.position + 1]
+        self.variants = self.network.write(layer, self.variants, self.network.mix(layer, q, seen.k, seen.v, hidden))
         return own
 
     def _choose_variants(self, layer: int, before: list[int], after: list[int]) -> None:
@@ -258,5 +260,5 @@ class _Pass:
         q = self.network.read_queries(layer, x[..., ends, :], self.at_query[ends])
         own = _Columns(*self.network.read_keys_values(layer, x, self.at_query))[parent]
         seen = own.after(prefix, _Columns(column.k[:, None], column.v[:, None]))
-        mixed = self.network.mix(layer, q[parent], seen.k, seen.v, None if last else self.query_mask)
+        mixed = self.network.mix(layer, q[parent], seen.k, seen.v, self.hidden[self.position + 1 :][ends])
         return self.network.write(layer, x[..., ends, :][parent], mixed)

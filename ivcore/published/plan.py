@@ -50,7 +50,7 @@ def plan(
         n_samples: queries of every task, or for each task by name.
         convention: ``exact`` as defined, ``released`` as the code released with the paper computes it.
         device: ``auto``, ``cpu`` or ``cuda``.
-        dtype: ``float32``, ``bfloat16`` or ``float64``.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``.
 
     Raises:
         InputError: an unknown size or stage, a depth that is not 1, 2 or 3, or no sample.

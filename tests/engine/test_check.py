@@ -24,7 +24,7 @@ def failed(report: CheckReport) -> set[str]:
     return {item.name for item in report.items if not item.passed}
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("make", [make_olmo2, make_llama])
 def test_whole_models_pass(make: Callable[[], Any], dtype: torch.dtype) -> None:
     model = fresh(make, dtype)
@@ -38,6 +38,7 @@ def test_whole_models_pass(make: Callable[[], Any], dtype: torch.dtype) -> None:
         "own_residual",
         "nnsight_patch",
         "batch",
+        "paths",
     ]
     for item in report.items:
         assert 0 <= item.value <= item.tolerance
@@ -49,6 +50,13 @@ def test_a_network_without_its_query_norm_fails(dtype: torch.dtype) -> None:
     model = fresh(dtype=dtype)
     model.network = Network(model.hf, replace(model.network.family, q_norm=None))
     assert {"logits", "attention_patterns", "own_residual", "nnsight_patch"} <= failed(check_model(model))
+
+
+def test_a_network_with_other_gates_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fresh()
+    own = model.network.gates
+    monkeypatch.setattr(model.network, "gates", lambda layer, x: 1.01 * own(layer, x))
+    assert failed(check_model(model)) == {"paths"}
 
 
 def test_a_network_with_another_attention_scale_fails(monkeypatch: pytest.MonkeyPatch) -> None:

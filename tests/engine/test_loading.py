@@ -62,7 +62,7 @@ def test_a_folder_gives_the_model_in_it(saved: Path, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", ""), "loading prints nothing"
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
 def test_dtypes(saved: Path, dtype: str) -> None:
     model = load_model(str(saved), device="cpu", dtype=dtype)
     assert model.dtype == dtype
@@ -162,7 +162,7 @@ def test_a_revision_of_a_folder(saved: Path) -> None:
     assert "no revision" in refused(str(saved), InputError, revision="main")
 
 
-@pytest.mark.parametrize("options", [{"device": "tpu"}, {"dtype": "float16"}, {"dtype": "int8"}])
+@pytest.mark.parametrize("options", [{"device": "tpu"}, {"dtype": "half"}, {"dtype": "int8"}])
 def test_unknown_devices_and_dtypes(saved: Path, options: dict[str, str]) -> None:
     assert "choose one of" in refused(str(saved), InputError, **options)
 

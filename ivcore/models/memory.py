@@ -1,0 +1,77 @@
+"""Whether a model fits, told before its weights are read."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from ..errors import ModelError, quote
+from .folder import ModelFolder
+
+__all__ = ["check_room", "free_bytes", "weight_bytes"]
+
+_MARGIN = 1.05
+"""What loading and a short prompt take beside the weights."""
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def weight_bytes(folder: ModelFolder, dtype: torch.dtype) -> int:
+    """What the weights take in memory in this dtype, from the files' headers."""
+    numbers = 0
+    for file in folder.weights:
+        with safe_open(file, framework="pt") as tensors:
+            numbers += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return numbers * dtype.itemsize
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that is free on a device, the container's limit considered; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [free for free in (_free_here(), _free_in_container()) if free is not None]
+    return min(found, default=None)
+
+
+def check_room(folder: ModelFolder, dtype: torch.dtype, device: torch.device) -> None:
+    """Raises ModelError, with both figures and what to choose instead, where the weights do not fit on the device."""
+    needed, free = int(weight_bytes(folder, dtype) * _MARGIN), free_bytes(device)
+    if free is None or needed <= free:
+        return
+    smaller = "" if dtype.itemsize <= 2 else f" --dtype bfloat16 ({_gib(needed * 2 // dtype.itemsize)}),"
+    raise ModelError(
+        f"{quote(folder.path.name)} needs {_gib(needed)} in {str(dtype).removeprefix('torch.')} but {_gib(free)} are "
+        f"free on the device {device.type}; choose{smaller} a smaller model, or free some memory."
+    )
+
+
+def _gib(n: int) -> str:
+    return f"{n / 2**30:.1f} GiB" if n >= 2**29 else f"{n / 2**20:.0f} MiB"
+
+
+def _free_here() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return int(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError):
+        return None
+
+
+def _free_in_container() -> int | None:
+    """What the control group (version 2) still allows; caches that it would give back count as free."""
+    try:
+        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        given_back = sum(
+            int(line.split()[1])
+            for line in (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+            if line.split()[0] in ("inactive_file", "active_file")
+        )
+        return None if limit == "max" else max(0, int(limit) - used + given_back)
+    except (OSError, ValueError, IndexError):
+        return None
