@@ -20,15 +20,14 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Olmo2Config, Olmo2ForCausalLM
 
+from benchmarks.machine import DTYPES, matrix_rate, peak, reset_peak, wait
 from ivcore.models import FAMILIES, Network
-from ivcore.models.products import linear
 from ivcore.patching import MEMORY_BUDGET, LayerSet, Shape, final_residuals, layer_sets, minimal_operations
 
 SHAPES = {
@@ -36,7 +35,6 @@ SHAPES = {
     "1b": Shape(16, 16, 16, 2048, 128, 8192, vocab_size=100_352),
     "7b": Shape(32, 32, 32, 4096, 128, 11_008, vocab_size=100_352),
 }
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _RELEASED_PASSES = 5
 
 
@@ -60,7 +58,7 @@ def main() -> None:
     base = Case("sweep", SHAPES[options.shape], options.depth, options.n_tokens, options.samples, options.dtype)
     print(f"{base.shape}; {options.device}, {torch.get_num_threads()} threads; best of {options.repeats}")
     print(f"{'':34} {'seconds':>9} {'GFLOP':>10} {'of rate':>8} {'peak MiB':>9}")
-    rates = {dtype: _matrix_rate(options.device, dtype) for dtype in {base.dtype, "bfloat16"}}
+    rates = {dtype: matrix_rate(options.device, dtype) for dtype in {base.dtype, "bfloat16"}}
     for dtype, rate in rates.items():
         print(f"{'matrix products, ' + dtype:34} {'':9} {rate / 1e9:10.1f} a second")
     with torch.no_grad():
@@ -92,14 +90,14 @@ def _show(case: Case, network: Network, rates: dict[str, float], options: argpar
     """Run a case and print its row."""
     sets = ((), *layer_sets(case.shape.n_layers, case.depth))
     ids, vectors = _inputs(case, options.device)
-    _reset_peak(options.device)
-    before = _peak(options.device)
+    reset_peak(options.device)
+    before = peak(options.device)
     seconds, _ = _best(lambda: _shared(network, vectors, ids, sets), options.repeats, options.device)
     operations = minimal_operations(case.shape, sets, case.n_tokens, case.n_samples)
     name = f"{case.name}: {len(sets) - 1} sets, {case.n_tokens} tokens"
     share = operations / seconds / rates[case.dtype]
-    peak = _peak(options.device) - before
-    print(f"{name:34} {seconds:9.4f} {operations / 1e9:10.2f} {share:8.1%} {peak / 2**20:9.0f}", flush=True)
+    highest = peak(options.device) - before
+    print(f"{name:34} {seconds:9.4f} {operations / 1e9:10.2f} {share:8.1%} {highest / 2**20:9.0f}", flush=True)
     return seconds
 
 
@@ -162,41 +160,12 @@ def _best(run: Callable[[], Tensor], repeats: int, device: str) -> tuple[float, 
     """The shortest of some runs, after one to warm up, and its result."""
     result, times = run(), []
     for _ in range(repeats):
-        _wait(device)
+        wait(device)
         start = time.perf_counter()
         result = run()
-        _wait(device)
+        wait(device)
         times.append(time.perf_counter() - start)
     return min(times), result
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _matrix_rate(device: str, dtype: str, size: int = 2048, repeats: int = 6) -> float:
-    """Operations a second of a square matrix product, the best of some by the faster routine."""
-    a = torch.randn(size, size, device=device, dtype=DTYPES[dtype])
-    layer = torch.nn.Linear(size, size, bias=False, device=device, dtype=DTYPES[dtype])
-    with torch.no_grad():
-        best = min(_best(lambda: a @ a, repeats, device)[0], _best(lambda: linear(layer, a), repeats, device)[0])
-    return 2 * size**3 / best
-
-
-def _reset_peak(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak(device: str) -> int:
-    """Most bytes in use since the last reset (Linux's VmHWM on a CPU)."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def _network(case: Case, device: str) -> tuple[Network, Any]:

@@ -117,6 +117,20 @@ def _geometry(options: argparse.Namespace) -> int:
     return 0
 
 
+def _trace(options: argparse.Namespace) -> int:
+    from .run_commands import trace
+
+    _show(options, *trace(_load(options)[0], options))
+    return 0
+
+
+def _heads(options: argparse.Namespace) -> int:
+    from .run_commands import heads
+
+    _show(options, *heads(_load(options)[0], options))
+    return 0
+
+
 def _precompute(options: argparse.Namespace) -> int:
     from .run_commands import precompute
 
@@ -305,9 +319,12 @@ def _parser() -> _Parser:
         help="the residual stream, or what attention or the MLP adds to it",
     )
     verb.add_argument("--released", action="store_true", help="also the pooled probe of the released code")
+    _add_trace(verbs)
     verb = _add_verb(verbs, "precompute", _precompute, "compute the runs of a plan ahead of time")
     verb.add_argument(
-        "plan", metavar="PLAN.toml", help="[[sweep]], [[behaviour]] and [[geometry]] tables with model, task, ..."
+        "plan",
+        metavar="PLAN.toml",
+        help="[[sweep]], [[behaviour]], [[geometry]] and [[paths]] tables with model, task, ...",
     )
     verb.add_argument("--out", metavar="FOLDER", help="keep the runs here; default: cache/runs")
     _add_memory(verb)
@@ -327,6 +344,43 @@ def _add_sweep(verbs: Any) -> None:
         "--convention", choices=("exact", "released"), default="exact", help="as defined, or as the released code does"
     )
     verb.add_argument("--filler", default="bos", metavar="bos|TEXT", help="what stands where the instruction stood")
+    _add_memory(verb)
+
+
+def _add_trace(verbs: Any) -> None:
+    verb = _add_verb(verbs, "trace", _trace, "follow the paths that carry the instruction to the answer")
+    _add_model(verb)
+    verb.add_argument("--instruction", required=True, metavar="TEXT")
+    verb.add_argument(
+        "--query", required=True, metavar="TEXT", help="the whole query, such as 'Adjective: big. Answer:'"
+    )
+    verb.add_argument("--answer", required=True, metavar="TEXT")
+    verb.add_argument(
+        "--sources",
+        default="t_inst",
+        metavar="t_inst|from_t_inst|from_before|all|N,N",
+        help="where the paths begin: T_inst (the default), it and what follows, these and the token before, every "
+        "token, or these positions",
+    )
+    verb.add_argument("--t-inst", type=int, metavar="N", help="take this position for T_inst")
+    _add_paths(verb)
+    verb = _add_verb(verbs, "heads", _heads, "which heads do the paths from T_inst use, more than chance would?")
+    _add_model(verb)
+    _add_task(verb)
+    _add_paths(verb)
+
+
+def _add_paths(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--top-k", type=int, default=1, metavar="K", help="positions that each head attends to; default 1"
+    )
+    verb.add_argument("--max-rank", type=int, default=100, metavar="R", help="list paths up to this rank; default 100")
+    verb.add_argument(
+        "--surrogate", choices=("exact", "released"), default="exact", help="as defined, or as the released code does"
+    )
+    verb.add_argument(
+        "--max-paths", type=int, default=1_000_000, metavar="N", help="refuse to follow more; default 1,000,000"
+    )
     _add_memory(verb)
 
 
@@ -362,7 +416,7 @@ def _add_model(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--model", required=True, help="a name that 'models' lists, a local folder, or a hub id")
     verb.add_argument("--revision", help="branch, tag or commit on the hub")
     verb.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    verb.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"))
+    verb.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16", "float64"))
     verb.add_argument(
         "--seed",
         type=int,

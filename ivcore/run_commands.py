@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .behaviour.llm_judge import JudgeSettings
     from .models import LoadedModel
     from .prompts.tasks import Task
-    from .runs import BehaviourRun, GeometryRun, Planned, Progress, SweepRun
+    from .runs import BehaviourRun, GeometryRun, PathsRun, Planned, Progress, SweepRun
 
-__all__ = ["evaluate", "geometry", "precompute", "sweep"]
+__all__ = ["evaluate", "geometry", "heads", "precompute", "sweep", "trace"]
 
 _SECONDS_BETWEEN_REMARKS = 2.0
 
@@ -66,6 +66,51 @@ def geometry(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], li
     return geometry_document(run), geometry_lines(run)
 
 
+def trace(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Follow the paths of the prompt that the options name: the JSON document, and lines to read."""
+    from .runs import paths_request, run_paths, trace_document, trace_lines
+    from .store import default_store
+
+    request = paths_request(
+        options.instruction,
+        [(options.query, options.answer)],
+        options.top_k,
+        sources=options.sources,
+        max_rank=options.max_rank,
+        surrogate=options.surrogate,
+        t_inst=options.t_inst,
+    )
+    budget = int(options.memory * 2**30)
+    run = run_paths(
+        default_store(), model, request, on_progress=_Remarks(), max_paths=options.max_paths, memory_budget=budget
+    )
+    document = trace_document(run)
+    return document, trace_lines(document)
+
+
+def heads(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Which heads the paths of a task use, by the options: the JSON document, and lines to read."""
+    from .runs import find_covering, heads_document, heads_lines, run_paths, task_paths_request
+    from .store import default_store
+
+    request = task_paths_request(
+        _task(options),
+        options.samples,
+        options.top_k,
+        sources="t_inst",
+        max_rank=options.max_rank,
+        surrogate=options.surrogate,
+        n_listed=0,
+        seed=options.seed,
+    )
+    store, budget = default_store(), int(options.memory * 2**30)
+    run = find_covering(store, model.fingerprint, model.dtype, request) or run_paths(
+        store, model, request, on_progress=_Remarks(), max_paths=options.max_paths, memory_budget=budget
+    )
+    document = heads_document(run)
+    return document, heads_lines(document)
+
+
 def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
     """Compute every run of a plan that is not there yet; models are loaded once each, in the plan's order."""
     from .models import load_model
@@ -85,17 +130,19 @@ def precompute(options: Namespace) -> tuple[dict[str, Any], list[str]]:
 
 
 def _computed(model: LoadedModel, row: Planned, request: Any, options: Namespace) -> dict[str, Any]:
-    from .runs import BehaviourRequest, GeometryRequest, run_behaviour, run_geometry, run_sweep
+    from .runs import BehaviourRequest, GeometryRequest, PathsRequest, run_behaviour, run_geometry, run_paths, run_sweep
     from .store import Store, default_store
 
     store = default_store() if options.out is None else Store(Path(options.out))
-    found: BehaviourRun | GeometryRun | SweepRun
+    budget = int(options.memory * 2**30)
+    found: BehaviourRun | GeometryRun | PathsRun | SweepRun
     if isinstance(request, BehaviourRequest):
         found = run_behaviour(store, model, request, on_progress=_Remarks())
     elif isinstance(request, GeometryRequest):
         found = run_geometry(store, model, request, on_progress=_Remarks())
+    elif isinstance(request, PathsRequest):
+        found = run_paths(store, model, request, on_progress=_Remarks(), memory_budget=budget)
     else:
-        budget = int(options.memory * 2**30)
         found = run_sweep(store, model, request, on_progress=_Remarks(), memory_budget=budget)
     return {"run": found.key, "name": row.name, "n_samples": found.n_samples, "seconds": found.seconds}
 

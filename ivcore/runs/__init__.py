@@ -1,7 +1,7 @@
 """The only meeting of analyses and store: a request is computed once, block by block, and found again by its content.
 
 ``sweep``: a task swept over sets of layers.  ``behaviour``: a task's queries answered and judged.  ``geometry``:
-paraphrases compared.  ``plan``: many of them, from a TOML file.
+paraphrases compared.  ``paths``: prompts traced.  ``plan``: many of them, from a TOML file.
 """
 
 from __future__ import annotations
@@ -29,13 +29,47 @@ from .geometry import (
     open_geometry,
     run_geometry,
 )
+from .heads import head_use, heads_document, heads_lines
 from .meta import model_document
-from .plan import Planned, PlannedBehaviour, PlannedGeometry, PlannedSweep, read_plan, sweep_request
+from .paths import (
+    SOURCES,
+    PathsRequest,
+    PathsRun,
+    PathsSummary,
+    SampleInfo,
+    find_covering,
+    find_paths,
+    list_paths,
+    open_paths,
+    paths_request,
+    run_paths,
+    source_positions,
+)
+from .plan import (
+    Planned,
+    PlannedBehaviour,
+    PlannedGeometry,
+    PlannedPaths,
+    PlannedSweep,
+    read_plan,
+    sweep_request,
+    task_paths_request,
+)
 from .progress import Progress, Stopped
-from .report import behaviour_document, behaviour_lines, geometry_document, geometry_lines, sweep_document, sweep_lines
+from .report import (
+    behaviour_document,
+    behaviour_lines,
+    geometry_document,
+    geometry_lines,
+    sweep_document,
+    sweep_lines,
+    trace_document,
+    trace_lines,
+)
 from .sweep import SweepRequest, SweepRun, SweepSummary, find_sweep, list_sweeps, open_sweep, run_sweep
 
 __all__ = [
+    "SOURCES",
     "BehaviourRequest",
     "BehaviourRun",
     "BehaviourSummary",
@@ -43,11 +77,16 @@ __all__ = [
     "GeometryRun",
     "GeometrySummary",
     "Judged",
+    "PathsRequest",
+    "PathsRun",
+    "PathsSummary",
     "Planned",
     "PlannedBehaviour",
     "PlannedGeometry",
+    "PlannedPaths",
     "PlannedSweep",
     "Progress",
+    "SampleInfo",
     "Stopped",
     "SweepCost",
     "SweepRequest",
@@ -57,25 +96,38 @@ __all__ = [
     "behaviour_lines",
     "behaviour_request",
     "find_behaviour",
+    "find_covering",
     "find_geometry",
+    "find_paths",
     "find_sweep",
     "geometry_document",
     "geometry_lines",
     "geometry_request",
+    "head_use",
+    "heads_document",
+    "heads_lines",
     "judge_answers",
     "list_behaviours",
     "list_geometries",
+    "list_paths",
     "list_sweeps",
     "model_document",
     "open_behaviour",
     "open_geometry",
+    "open_paths",
     "open_sweep",
+    "paths_request",
     "read_plan",
     "run_behaviour",
     "run_geometry",
+    "run_paths",
     "run_sweep",
+    "source_positions",
     "sweep_cost",
     "sweep_document",
     "sweep_lines",
     "sweep_request",
+    "task_paths_request",
+    "trace_document",
+    "trace_lines",
 ]

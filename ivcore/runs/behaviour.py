@@ -24,7 +24,7 @@ from ..behaviour.llm_judge import (
     default_cache,
     judge_kinds,
 )
-from ..errors import DamagedRunError, DataError, PromptError, quote
+from ..errors import PromptError, quote
 from ..models import LoadedModel
 from ..prompts import build_prompt
 from ..prompts.tasks import (
@@ -41,7 +41,7 @@ from ..stats import Proportion, proportion
 from ..store import Run, Store, run_key
 from .meta import model_meta
 from .progress import Progress, Stopped, Watch
-from .stored import list_runs, made, own_fields, sound
+from .stored import Summary, find_run, list_runs, own_fields, reading, sound
 
 __all__ = [
     "BehaviourRequest",
@@ -125,17 +125,7 @@ class Judged:
     """Share of those on which the rule says the same."""
 
 
-@dataclass(frozen=True)
-class BehaviourSummary:
-    """A finished run as a list shows it; its answers are not read."""
-
-    key: str
-    ref: str
-    fingerprint: str
-    dtype: str
-    created: str
-    bundled: bool
-    request: BehaviourRequest
+BehaviourSummary = Summary[BehaviourRequest]
 
 
 def behaviour_request(
@@ -169,25 +159,22 @@ def _bundled_siblings(task: Task) -> dict[str, Task]:
 
 def find_behaviour(store: Store, fingerprint: str, dtype: str, request: BehaviourRequest) -> BehaviourRun | None:
     """The finished run of this request on this model, if there is one. Raises DamagedRunError."""
-    run = store.find(run_key(request.document(dtype), fingerprint))
-    return None if run is None else open_behaviour(run)
+    return find_run(store, fingerprint, dtype, request, open_behaviour)
 
 
 def list_behaviours(store: Store) -> tuple[BehaviourSummary, ...]:
     """All finished runs, newest first, from their descriptions alone; damaged ones are left out."""
-    return list_runs(store, _ANALYSIS, _summary)
+    return list_runs(store, _ANALYSIS, _request)
 
 
 def open_behaviour(run: Run) -> BehaviourRun:
     """The answers of a finished run. Raises DamagedRunError where they do not fit together."""
     request = _request(run)
-    try:
+    with reading(run):
         answers = json.loads(run.arrays()["answers"].tobytes().decode("utf-8"))
         if len(answers) != len(request.items) or not all(isinstance(answer, str) for answer in answers):
             raise ValueError("its answers do not fit its request")
         model, created, seconds = dict(run.meta["model"]), str(run.meta["created"]), float(run.meta["seconds"])
-    except (KeyError, TypeError, ValueError, RecursionError) as err:
-        raise DamagedRunError(f"The run {run.key[:12]} is damaged ({err}); remove it with 'cache gc'.") from err
     return BehaviourRun(run.key, request, model, created, seconds, run.bundled, tuple(answers))
 
 
@@ -281,8 +268,8 @@ def _prompts(model: LoadedModel, request: BehaviourRequest) -> list[tuple[int, .
 
 
 def _request(run: Run) -> BehaviourRequest:
-    fields = own_fields(run)
-    try:
+    with reading(run, "one for answers"):
+        fields = own_fields(run)
         rule = fields["rule"]
         pattern = None if rule["pattern"] is None else _known(AnswerPattern(**rule["pattern"]))
         request = BehaviourRequest(**fields)
@@ -292,10 +279,6 @@ def _request(run: Run) -> BehaviourRequest:
             rule=AnswerRule(tuple(map(str, rule["options"])), pattern, bool(rule["cased"])),
             siblings=tuple((str(name), tuple(answers)) for name, answers in fields["siblings"]),
         )
-    except (KeyError, TypeError, ValueError, DataError) as err:
-        raise DamagedRunError(
-            f"The run {run.key[:12]} has a request that is not one for answers; remove it with 'cache gc'."
-        ) from err
 
 
 def _known(pattern: AnswerPattern) -> AnswerPattern:
@@ -303,8 +286,3 @@ def _known(pattern: AnswerPattern) -> AnswerPattern:
     if answer_pattern(pattern.name) != pattern:
         raise ValueError("another rule")
     return pattern
-
-
-def _summary(run: Run) -> BehaviourSummary:
-    request, how = _request(run), made(run)
-    return BehaviourSummary(run.key, how.ref, how.fingerprint, how.dtype, how.created, run.bundled, request)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import COMPONENTS, component_states, state_rows
-from ..errors import DamagedRunError, InputError, quote
+from ..errors import InputError, quote
 from ..models import LoadedModel
 from ..probes import (
     N_PERMUTATIONS,
@@ -37,7 +37,7 @@ from ..stats import Proportion, proportion
 from ..store import Run, Store, run_key
 from .meta import model_meta
 from .progress import Progress, Watch
-from .stored import list_runs, made, own_fields, sound
+from .stored import Summary, find_run, list_runs, own_fields, reading, sound
 
 __all__ = [
     "GeometryRequest",
@@ -126,17 +126,7 @@ class GeometryRun:
         return (*(() if first is None else (first,)), *self.result.layers)
 
 
-@dataclass(frozen=True)
-class GeometrySummary:
-    """A finished run as a list shows it; its numbers are not read."""
-
-    key: str
-    ref: str
-    fingerprint: str
-    dtype: str
-    created: str
-    bundled: bool
-    request: GeometryRequest
+GeometrySummary = Summary[GeometryRequest]
 
 
 def geometry_request(
@@ -163,19 +153,18 @@ def geometry_request(
 
 def find_geometry(store: Store, fingerprint: str, dtype: str, request: GeometryRequest) -> GeometryRun | None:
     """The finished run of this request on this model, if there is one. Raises DamagedRunError."""
-    run = store.find(run_key(request.document(dtype), fingerprint))
-    return None if run is None else open_geometry(run)
+    return find_run(store, fingerprint, dtype, request, open_geometry)
 
 
 def list_geometries(store: Store) -> tuple[GeometrySummary, ...]:
     """All finished runs, newest first, from their descriptions alone; damaged ones are left out."""
-    return list_runs(store, _ANALYSIS, _summary)
+    return list_runs(store, _ANALYSIS, _request)
 
 
 def open_geometry(run: Run) -> GeometryRun:
     """The numbers of a finished run. Raises DamagedRunError where they do not fit together."""
     request = _request(run)
-    try:
+    with reading(run):
         arrays = run.arrays()
         document = json.loads(arrays.pop("document").tobytes())
         model = dict(run.meta["model"])
@@ -186,8 +175,6 @@ def open_geometry(run: Run) -> GeometryRun:
         )
         times = float(run.meta["seconds"]), float(document["seconds_states"])
         return GeometryRun(run.key, request, model, str(run.meta["created"]), *times, run.bundled, result, pooled)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, InputError, RecursionError) as err:
-        raise DamagedRunError(f"The run {run.key[:12]} is damaged ({err}); remove it with 'cache gc'.") from err
 
 
 def run_geometry(
@@ -332,16 +319,7 @@ def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
 
 
 def _request(run: Run) -> GeometryRequest:
-    fields = own_fields(run)
-    try:
+    with reading(run, "one for geometry"):
+        fields = own_fields(run)
         sets = tuple((str(name), tuple(map(str, texts))) for name, texts in fields["sets"])
         return replace(GeometryRequest(**fields), sets=sets)
-    except (KeyError, TypeError, ValueError) as err:
-        raise DamagedRunError(
-            f"The run {run.key[:12]} has a request that is not one for geometry; remove it with 'cache gc'."
-        ) from err
-
-
-def _summary(run: Run) -> GeometrySummary:
-    request, how = _request(run), made(run)
-    return GeometrySummary(run.key, how.ref, how.fingerprint, how.dtype, how.created, run.bundled, request)

@@ -28,6 +28,20 @@
     seed = 0
     device = "auto"
     dtype = "float32"
+
+    [[paths]]
+    model = "ivy-sft"
+    task = "adj_comp"
+    top_k = 1                  # positions that each head attends to
+    samples = 100
+    sources = "all"            # or "t_inst", "from_t_inst", "8,9"
+    max_rank = 100
+    surrogate = "exact"        # or "released"
+    n_listed = 10              # the high-ranking paths of so many samples are kept,
+    max_listed = 200           # of each source those with the highest logits
+    seed = 0
+    device = "auto"
+    dtype = "float32"
 """
 
 from __future__ import annotations
@@ -42,13 +56,24 @@ from ..errors import DataError, quote
 from ..metrics import CONVENTIONS
 from ..models import DEVICES, DTYPES
 from ..patching import MAX_DEPTH
+from ..paths import MAX_RANK, SURROGATES
 from ..prompts.paraphrases import task_paraphrases
 from ..prompts.tasks import Task, all_task_names, choose_items, load_task
 from .behaviour import BehaviourRequest, behaviour_request
 from .geometry import GeometryRequest, geometry_request
+from .paths import PathsRequest, paths_request
 from .sweep import SweepRequest
 
-__all__ = ["Planned", "PlannedBehaviour", "PlannedGeometry", "PlannedSweep", "read_plan", "sweep_request"]
+__all__ = [
+    "Planned",
+    "PlannedBehaviour",
+    "PlannedGeometry",
+    "PlannedPaths",
+    "PlannedSweep",
+    "read_plan",
+    "sweep_request",
+    "task_paths_request",
+]
 
 EVERY_TASK = "all"
 
@@ -125,7 +150,49 @@ class PlannedGeometry:
         return geometry_request(sets, self.component, released=self.released, seed=self.seed)
 
 
-Planned = PlannedSweep | PlannedBehaviour | PlannedGeometry
+N_LISTED, MAX_LISTED = 10, 200
+"""Samples of a task whose paths are kept, and paths of each source of these."""
+
+
+@dataclass(frozen=True)
+class PlannedPaths:
+    """One line of a plan."""
+
+    model: str
+    task: str
+    top_k: int = 1
+    samples: int = 100
+    sources: str = "all"
+    max_rank: int = MAX_RANK
+    surrogate: str = "exact"
+    n_listed: int = N_LISTED
+    max_listed: int = MAX_LISTED
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """Its title in lists."""
+        shared = f"{self.model} {self.task} paths k {self.top_k} from {self.sources} n {self.samples}"
+        return f"{shared} {self.surrogate} {self.dtype}"
+
+    def request(self) -> PathsRequest:
+        """The run that it asks for. Raises InputError if there is no such task or a setting is out of range."""
+        return task_paths_request(
+            load_task(self.task),
+            self.samples,
+            self.top_k,
+            sources=self.sources,
+            max_rank=self.max_rank,
+            surrogate=self.surrogate,
+            n_listed=self.n_listed,
+            max_listed=self.max_listed,
+            seed=self.seed,
+        )
+
+
+Planned = PlannedSweep | PlannedBehaviour | PlannedGeometry | PlannedPaths
 
 
 def sweep_request(
@@ -140,8 +207,41 @@ def sweep_request(
     return SweepRequest(task.name, task.instruction, items, depth, convention, filler, seed)
 
 
+def task_paths_request(
+    task: Task,
+    n_samples: int,
+    top_k: int,
+    *,
+    sources: str = "all",
+    max_rank: int = MAX_RANK,
+    surrogate: str = "exact",
+    n_listed: int = N_LISTED,
+    max_listed: int = MAX_LISTED,
+    seed: int = 0,
+) -> PathsRequest:
+    """The trace of a task's canonical instruction over ``n_samples`` of its queries, chosen by ``seed``.
+
+    Raises:
+        DataError: the task has fewer queries.
+        InputError: a setting is out of range.
+    """
+    items = tuple((task.prompt_text(query), answer) for query, answer in choose_items(task, n_samples, seed))
+    return paths_request(
+        task.instruction,
+        items,
+        top_k,
+        task=task.name,
+        sources=sources,
+        max_rank=max_rank,
+        surrogate=surrogate,
+        n_listed=n_listed,
+        max_listed=max_listed,
+        seed=seed,
+    )
+
+
 def read_plan(path: Path) -> tuple[Planned, ...]:
-    """The runs of a plan file: sweeps, then behaviour, then geometry, each in order.
+    """The runs of a plan file: sweeps, then behaviour, geometry and paths, each in order.
 
     Raises:
         DataError: the message names the entry, its fault and the remedy.
@@ -169,6 +269,7 @@ _TABLES: dict[str, type[Planned]] = {
     "sweep": PlannedSweep,
     "behaviour": PlannedBehaviour,
     "geometry": PlannedGeometry,
+    "paths": PlannedPaths,
 }
 _LISTED = " or ".join(f"[[{name}]]" for name in _TABLES)
 _CHOICES: dict[str, tuple[object, ...]] = {
@@ -176,10 +277,12 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "convention": CONVENTIONS,
     "component": COMPONENTS,
     "released": (False, True),
+    "surrogate": SURROGATES,
     "device": DEVICES,
     "dtype": tuple(DTYPES),
 }
-_TYPES: dict[str, type] = {"model": str, "task": str, "tasks": list, "samples": int, "seed": int}
+_TYPES: dict[str, type] = {"model": str, "task": str, "tasks": list, "samples": int, "seed": int, "sources": str}
+_TYPES |= dict.fromkeys(("top_k", "max_rank", "n_listed", "max_listed"), int)
 
 
 def _is_list(table: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..probes import LayerGeometry
 from ..stats import Proportion
 from .behaviour import BehaviourRun, Judged
 from .geometry import GeometryRun
+from .paths import PathsRun
 from .sweep import SweepRun
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "geometry_lines",
     "sweep_document",
     "sweep_lines",
+    "trace_document",
+    "trace_lines",
 ]
 
 _ROWS_SHOWN = 15
@@ -240,3 +244,76 @@ def _short(share: Proportion) -> str:
     if share.share is None or share.low is None or share.high is None:
         return "not defined"
     return f"{share.share:.3f} ({share.low:.3f} to {share.high:.3f})"
+
+
+def trace_document(run: PathsRun, sample: int = 0) -> dict[str, Any]:
+    """The paths of one listed sample of a trace, JSON-ready; a share that is not defined is None."""
+    info, request, arrays = run.samples[sample], run.request, run.arrays
+    return {
+        "run": run.key,
+        "model": dict(run.model),
+        "tokens": info.tokens,
+        "t_inst": info.t_inst,
+        "t_last": info.t_last,
+        "answer": {"id": info.answer_id, "token": info.answer, "logit": float(arrays["answer_logit"][sample])},
+        "top_k": request.top_k,
+        "max_rank": request.max_rank,
+        "surrogate": request.surrogate,
+        "sources": [_source(run, sample, row) for row in run.rows_of(sample).tolist()],
+        "from_biases": float(arrays["from_biases"][sample]),
+        "completeness_error": float(arrays["completeness_error"][sample]),
+        "seconds": {"trace": run.seconds},
+    }
+
+
+def _source(run: PathsRun, sample: int, row: int) -> dict[str, Any]:
+    edges, of_all = run.edges(sample), float(run.arrays["logit_all"][row])
+    return {
+        "position": int(run.position[row]),
+        "n_paths": int(run.n_paths[row]),
+        "n_high_ranking": int(run.n_high_ranking[row]),
+        "coverage": run.coverage(row),
+        "coverage_of_all": run.coverage(row, of_all=True),
+        "logit": float(run.arrays["logit_sum"][row]),
+        "logit_of_all": of_all if math.isfinite(of_all) else None,
+        "paths": [
+            {
+                "positions": positions.tolist(),
+                "heads": edges.path_heads(positions.tolist()),
+                "rank": int(rank),
+                "logit": float(logit),
+            }
+            for positions, rank, logit in zip(*run.listed(row), strict=True)
+        ],
+    }
+
+
+def trace_lines(document: dict[str, Any]) -> list[str]:
+    """Each source with its counts and its best paths."""
+    model, tokens, answer = document["model"], document["tokens"], document["answer"]
+    lines = [
+        f"{model['ref']} ({model['device']}, {model['dtype']}), k = {document['top_k']}, {document['surrogate']} "
+        f"paths, answer {answer['token']!r} (logit {answer['logit']:.2f}), run {document['run'][:12]}"
+    ]
+    for source in document["sources"]:
+        at, share = source["position"], source["coverage"]
+        carried = "" if share is None else f", which carry {share:.1%} of the logit of all of them"
+        lines.append(
+            f"source {at} {tokens[at]!r}: {source['n_high_ranking']:,} of {source['n_paths']:,} paths rank the answer "
+            f"at {document['max_rank']} or better{carried}"
+        )
+        strongest = sorted(source["paths"], key=lambda path: -path["logit"])
+        lines += [_path_line(path) for path in strongest[:_ROWS_SHOWN]]
+        if (more := len(source["paths"]) - _ROWS_SHOWN) > 0:
+            lines.append(f"    ... and {more:,} more; --json lists them all")
+    error = document["completeness_error"]
+    return [*lines, f"all paths and biases together differ from the model's logits by {error:.1e}"]
+
+
+def _path_line(path: dict[str, Any]) -> str:
+    positions = path["positions"]
+    steps = [f"{positions[0]}"]
+    for layer, (at, heads) in enumerate(zip(positions[1:], path["heads"], strict=True)):
+        if at != positions[layer] or heads:
+            steps.append(f"{at} (layer {layer}, " + (f"heads {','.join(map(str, heads))})" if heads else "residual)"))
+    return f"    rank {path['rank']:4d}  logit {path['logit']:9.3g}  {' -> '.join(steps)}"

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedRunError
 from ..metrics import Measures
 from ..models import LoadedModel
 from ..patching import (
@@ -30,7 +29,7 @@ from ..patching import (
 from ..store import Run, Store, run_key
 from .meta import model_meta
 from .progress import Progress, Watch
-from .stored import list_runs, made, own_fields, sound
+from .stored import Summary, find_run, list_runs, own_fields, reading, sound
 
 __all__ = ["SweepRequest", "SweepRun", "SweepSummary", "find_sweep", "list_sweeps", "open_sweep", "run_sweep"]
 
@@ -104,38 +103,23 @@ class SweepRun:
         return self.full.values(metric, convention) - self.target.values(metric, convention)
 
 
-@dataclass(frozen=True)
-class SweepSummary:
-    """A finished sweep as a list shows it; its numbers are not read."""
-
-    key: str
-    task: str
-    ref: str
-    fingerprint: str
-    dtype: str
-    depth: int
-    convention: str
-    n_samples: int
-    created: str
-    bundled: bool
-    request: SweepRequest
+SweepSummary = Summary[SweepRequest]
 
 
 def find_sweep(store: Store, fingerprint: str, dtype: str, request: SweepRequest) -> SweepRun | None:
     """The finished run of this request on this model, if there is one. Raises DamagedRunError."""
-    run = store.find(run_key(request.document(dtype), fingerprint))
-    return None if run is None else open_sweep(run)
+    return find_run(store, fingerprint, dtype, request, open_sweep)
 
 
 def list_sweeps(store: Store) -> tuple[SweepSummary, ...]:
     """All finished sweeps, newest first, from their descriptions alone; damaged ones are left out."""
-    return list_runs(store, _ANALYSIS, _summary)
+    return list_runs(store, _ANALYSIS, _request)
 
 
 def open_sweep(run: Run) -> SweepRun:
     """The numbers of a finished sweep. Raises DamagedRunError where they do not fit together."""
     request = _request(run)
-    try:
+    with reading(run):
         arrays = run.arrays()
         sets = tuple(tuple(int(layer) for layer in row if layer >= 0) for row in arrays["sets"])
         n, meta = len(request.items), run.meta
@@ -147,8 +131,6 @@ def open_sweep(run: Run) -> SweepRun:
             raise ValueError("its layer sets are not those of its request")
         tokens = tuple(str(token) for token in meta["answer_tokens"])
         model, created, seconds = dict(meta["model"]), str(meta["created"]), float(meta["seconds"])
-    except (KeyError, TypeError, ValueError) as err:
-        raise DamagedRunError(f"The run {run.key[:12]} is damaged ({err}); remove it with 'cache gc'.") from err
     full, target, patched = (parts[part] for part in _PARTS)
     return SweepRun(run.key, request, model, created, seconds, run.bundled, sets, tokens, full, target, patched)
 
@@ -234,28 +216,7 @@ def _set_array(sets: tuple[LayerSet, ...]) -> NDArray[np.int16]:
 
 
 def _request(run: Run) -> SweepRequest:
-    fields = own_fields(run)
-    try:
+    with reading(run, "a sweep's"):
+        fields = own_fields(run)
         items = tuple((str(query), str(answer)) for query, answer in fields.pop("items"))
         return SweepRequest(items=items, **fields)
-    except (KeyError, TypeError, ValueError) as err:
-        raise DamagedRunError(
-            f"The run {run.key[:12]} has a request that is not a sweep's; remove it with 'cache gc'."
-        ) from err
-
-
-def _summary(run: Run) -> SweepSummary:
-    request, how = _request(run), made(run)
-    return SweepSummary(
-        run.key,
-        request.task,
-        how.ref,
-        how.fingerprint,
-        how.dtype,
-        request.depth,
-        request.convention,
-        len(request.items),
-        how.created,
-        run.bundled,
-        request,
-    )

@@ -14,15 +14,18 @@ from ivcore.behaviour import greedy_answers
 from ivcore.models import LoadedModel, load_model
 from ivcore.models.registry import REPOSITORY
 from ivcore.patching import build_samples, layer_sets, sweep_block, task_vectors
+from ivcore.paths import Tracer
 from ivcore.probes import layer_geometry
 from ivcore.prompts import build_prompt
 from ivcore.prompts.tasks import all_task_names
 from ivcore.runs import (
     PlannedBehaviour,
     PlannedGeometry,
+    PlannedPaths,
     PlannedSweep,
     find_behaviour,
     find_geometry,
+    find_paths,
     find_sweep,
     read_plan,
 )
@@ -33,6 +36,7 @@ PLAN = read_plan(REPOSITORY / "cache" / "plan.toml")
 SWEEPS = [row for row in PLAN if isinstance(row, PlannedSweep)]
 BEHAVIOUR = [row for row in PLAN if isinstance(row, PlannedBehaviour)]
 GEOMETRY = [row for row in PLAN if isinstance(row, PlannedGeometry)]
+PATHS = [row for row in PLAN if isinstance(row, PlannedPaths)]
 STAGES = ("ivy-base", "ivy-sft", "ivy-dpo")
 REMEDY = "make them anew: python -m ivcore precompute cache/plan.toml --out cache/bundled"
 MEGABYTE = 1_000_000
@@ -56,6 +60,9 @@ def test_the_plan_covers_what_the_pages_open_with() -> None:
     assert {(row.model, row.task) for row in BEHAVIOUR} == {(s, t) for s in STAGES for t in all_task_names()}
     assert {row.model for row in GEOMETRY} == set(STAGES) and all(len(row.tasks) >= 8 for row in GEOMETRY)
     assert len({task for _, task, depth in planned if depth == 3}) >= 2
+    assert {(row.model, row.task, row.top_k) for row in PATHS if row.samples == 100} == {
+        (stage, task, k) for stage in STAGES for task in tasks[:4] for k in (1, 2, 3)
+    }
 
 
 @pytest.mark.parametrize("planned", SWEEPS, ids=lambda p: f"{p.model}-{p.task}-{p.depth}-{p.convention}")
@@ -102,3 +109,21 @@ def test_the_geometry_is_that_of_the_bundled_checkpoint(planned: PlannedGeometry
     assert np.abs(again.probe.confusion - stored.probe.confusion).sum() <= 0.02 * len(plan.texts)
     assert again.separation.effective_dimension == pytest.approx(stored.separation.effective_dimension, rel=1e-3)
     assert again.lda_heldout.share == pytest.approx(stored.lda_heldout.share, abs=0.01)
+
+
+@pytest.mark.parametrize("planned", PATHS[::3], ids=lambda row: row.name)
+def test_the_paths_are_those_of_the_bundled_checkpoint(planned: PlannedPaths) -> None:
+    """One prompt followed again: counts, what the paths carry, and the best of them."""
+    loaded, request = model(planned.model), planned.request()
+    stored = find_paths(BUNDLED, loaded.fingerprint, loaded.dtype, request)
+    assert stored is not None, REMEDY
+    sample = 3
+    info, rows = stored.samples[sample], stored.rows_of(sample)
+    sources = stored.position[rows].tolist()[-4:]
+    again = Tracer(loaded, info.ids, top_k=request.top_k).trace(sources, info.answer_id)
+    for row, source in zip(rows[-4:].tolist(), again.sources, strict=True):
+        assert stored.n_paths[row] == source.found.n_paths
+        assert abs(int(stored.n_high_ranking[row]) - len(source.found.ranks)) <= 0.02 * len(source.found.ranks) + 1
+        assert float(stored.arrays["logit_sum"][row]) == pytest.approx(source.found.logit_sum, abs=1e-2)
+        logits = np.sort(stored.listed(row)[2])[::-1][:5]
+        assert np.allclose(logits, np.sort(source.found.logits)[::-1][: len(logits)], rtol=1e-2, atol=1e-3)

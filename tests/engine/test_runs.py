@@ -84,7 +84,7 @@ def test_a_finished_run_is_opened_and_not_computed(
     found = find_sweep(store, olmo2.fingerprint, olmo2.dtype, request())
     assert found is not None and found.key == first.key
     summary = list_sweeps(store)[0]
-    assert (summary.task, summary.ref, summary.n_samples) == ("tiny", olmo2.ref, len(ITEMS))
+    assert (summary.request, summary.ref, summary.created) == (request(), olmo2.ref, first.created)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,508 @@
+"""Path traces as runs: prompt after prompt (one prompt: source after source), stored, resumed, found again.
+
+For every source: how many paths there are and how many rank high, what they carry, and how often each head lies on the
+high-ranking ones.  For the first ``n_listed`` samples also those paths themselves, the edges that they run along, and
+the exact flow of the answer's logit from T_inst through every edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, quote
+from ..models import LoadedModel
+from ..paths import MAX_PATHS, MAX_RANK, MEMORY_BUDGET, SURROGATES, Edges, Found, SourceTrace, Tracer, check_forecast
+from ..prompts import Answer, Prompt, build_answer, build_prompt
+from ..store import Run, Store, run_key
+from .meta import model_meta
+from .progress import Progress, Watch
+from .stored import Summary, find_run, list_runs, own_fields, reading, sound
+
+__all__ = [
+    "SOURCES",
+    "PathsRequest",
+    "PathsRun",
+    "PathsSummary",
+    "SampleInfo",
+    "find_covering",
+    "find_paths",
+    "list_paths",
+    "open_paths",
+    "paths_request",
+    "run_paths",
+    "source_positions",
+]
+
+_ANALYSIS = "paths"
+_VERSION = 1
+"""Raised when the same request would give other numbers than before."""
+_SMALLEST = 1e-6
+"""A share of less than this many logits is not defined."""
+Arrays = dict[str, NDArray[Any]]
+
+SOURCES = ("t_inst", "from_t_inst", "from_before", "all")
+"""Names for sources: T_inst alone, T_inst and what follows it, the same with the token before T_inst, every position;
+else positions such as ``8,9``. Each holds those before it.
+"""
+
+
+@dataclass(frozen=True)
+class PathsRequest:
+    """What is traced, apart from the model."""
+
+    task: str
+    """A name for people; bundled tasks under their own, else empty."""
+    instruction: str
+    items: tuple[tuple[str, str], ...]
+    """(query text as it stands in the prompt, answer), in order."""
+    top_k: int
+    sources: str = "t_inst"
+    """One of ``SOURCES``, or positions such as ``8,9``."""
+    max_rank: int = MAX_RANK
+    surrogate: str = "exact"
+    n_listed: int = 1
+    """The high-ranking paths of so many samples, from the first, are kept."""
+    max_listed: int | None = None
+    """Of each source of these so many, those with the highest logits; None for all."""
+    t_inst: int | None = None
+    """Where T_inst is taken to be; None for the instruction's last token."""
+    seed: int = 0
+    """Which chose the items; recorded, so that they can be chosen again."""
+
+    def document(self, dtype: str) -> dict[str, Any]:
+        """The canonical request."""
+        fields = asdict(self) | {"items": [list(item) for item in self.items]}
+        return {"analysis": _ANALYSIS, "version": _VERSION, "dtype": dtype, **fields}
+
+
+@dataclass(frozen=True)
+class SampleInfo:
+    """One prompt of a run."""
+
+    tokens: tuple[str, ...]
+    ids: tuple[int, ...]
+    t_inst: int
+    answer_id: int
+    answer: str
+    """The answer token as text."""
+
+    @property
+    def t_last(self) -> int:
+        """The last position."""
+        return len(self.tokens) - 1
+
+
+@dataclass(frozen=True)
+class PathsRun:
+    """A finished trace. One *row* is one source of one sample; logits are the answer's."""
+
+    key: str
+    request: PathsRequest
+    model: Mapping[str, Any]
+    """ref, family, n_layers, revision, fingerprint, device, dtype."""
+    created: str
+    """ISO 8601, UTC."""
+    seconds: float
+    """Wall time of the computation."""
+    bundled: bool
+    samples: tuple[SampleInfo, ...]
+    arrays: Arrays
+    """What the properties below read."""
+
+    @property
+    def n_samples(self) -> int:
+        """Number of prompts."""
+        return len(self.samples)
+
+    @property
+    def sample(self) -> NDArray[np.int32]:
+        """The sample of each row."""
+        return self.arrays["sample"]
+
+    @property
+    def position(self) -> NDArray[np.int16]:
+        """The source of each row."""
+        return self.arrays["position"]
+
+    @property
+    def n_paths(self) -> NDArray[np.int64]:
+        """All paths of each row."""
+        return self.arrays["n_paths"]
+
+    @property
+    def n_high_ranking(self) -> NDArray[np.int64]:
+        """Those in which the answer ranks at most ``request.max_rank``."""
+        return self.arrays["n_high_ranking"]
+
+    @property
+    def head_use(self) -> NDArray[np.int32]:
+        """On how many high-ranking paths each head lies: shape (n_rows, n_layers, n_heads)."""
+        return self.arrays["head_use"]
+
+    @property
+    def head_chance(self) -> NDArray[np.float64]:
+        """The share of all paths on which each head lies, what chance would give: shape (n_rows, n_layers, n_heads)."""
+        return self.arrays["head_chance"]
+
+    def rows_of(self, sample: int) -> NDArray[np.intp]:
+        """The rows of one sample, in the order of their sources."""
+        return np.flatnonzero(self.sample == sample)
+
+    def coverage(self, row: int, *, of_all: bool = False) -> float | None:
+        """Share of the row's logit that its high-ranking paths carry, see ``SourceTrace``; ``of_all``: of all paths
+        there are, not only those along the edges followed.
+        """
+        whole = float(self.arrays["logit_all" if of_all else "logit_sum"][row])
+        if not np.isfinite(whole) or abs(whole) < _SMALLEST:
+            return None
+        return float(self.arrays["logit_listed"][row]) / whole
+
+    def is_listed(self, sample: int) -> bool:
+        """Whether the sample's paths were kept."""
+        return sample < self.request.n_listed
+
+    def listed(self, row: int) -> tuple[NDArray[np.int16], NDArray[np.int32], NDArray[np.float64]]:
+        """The kept high-ranking paths of a row of a listed sample, best rank first: positions (n, n_layers + 1), ranks
+        and logits (n,).
+        """
+        chosen = self.arrays["path_row"] == row
+        positions, ranks, logits = (self.arrays[f"path_{name}"][chosen] for name in ("positions", "rank", "logit"))
+        return positions, ranks, logits
+
+    def edges(self, sample: int) -> Edges:
+        """Of a listed sample."""
+        shape = (int(self.model["n_layers"]), self.head_use.shape[2], *[len(self.samples[sample].ids)] * 2)
+        packed = self.arrays[f"edges_{sample}"]
+        return Edges(np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape))
+
+    def flow(self, sample: int) -> NDArray[np.float32]:
+        """The exact flow from T_inst through each edge j -> i of block l, over all paths there are, in logits, of a
+        listed sample: shape (n_layers, n_tokens, n_tokens) as [l, i, j].
+        """
+        return self.arrays[f"flow_{sample}"]
+
+
+PathsSummary = Summary[PathsRequest]
+
+
+def paths_request(
+    instruction: str,
+    items: Sequence[tuple[str, str]],
+    top_k: int,
+    *,
+    task: str = "",
+    sources: str = "t_inst",
+    max_rank: int = MAX_RANK,
+    surrogate: str = "exact",
+    n_listed: int = 1,
+    max_listed: int | None = None,
+    t_inst: int | None = None,
+    seed: int = 0,
+) -> PathsRequest:
+    """Trace these prompts; what depends on the model is checked when it runs.
+
+    Raises:
+        InputError: no items, or a setting out of range.
+    """
+    if not items:
+        raise InputError("No prompt was given; give a query and its answer.")
+    if top_k < 1 or max_rank < 1 or n_listed < 0:
+        raise InputError(
+            f"k = {top_k}, rank {max_rank} and {n_listed} samples listed were asked for; ranks and k begin "
+            "at 1, the number of samples at 0."
+        )
+    if surrogate not in SURROGATES:
+        raise InputError(f"Unknown surrogate {quote(surrogate)}; choose one of {', '.join(SURROGATES)}.")
+    source_positions(sources, 0, 1, check=False)
+    kept = min(n_listed, len(items))
+    return PathsRequest(
+        task, instruction, tuple(items), top_k, sources.strip(), max_rank, surrogate, kept, max_listed, t_inst, seed
+    )
+
+
+def source_positions(sources: str, t_inst: int, n_tokens: int, *, check: bool = True) -> tuple[int, ...]:
+    """The positions that ``sources`` names in a prompt, ascending.
+
+    ``check``: also refuse those that the prompt does not have.
+
+    Raises:
+        InputError: it names none.
+    """
+    text = sources.strip()
+    named = {
+        "t_inst": range(t_inst, t_inst + 1),
+        "from_t_inst": range(t_inst, n_tokens),
+        "from_before": range(max(0, t_inst - 1), n_tokens),
+        "all": range(n_tokens),
+    }
+    if text in named:
+        return tuple(named[text])
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise InputError(
+            f"The sources {quote(sources)} are no positions; give {', '.join(SOURCES)} or numbers such as 8,9."
+        ) from None
+    if check and not 0 <= found[0] <= found[-1] < n_tokens:
+        wrong = found[0] if found[0] < 0 else found[-1]
+        raise InputError(f"The source {wrong} is not a position of the prompt; choose 0 to {n_tokens - 1}.")
+    return tuple(found)
+
+
+def find_paths(store: Store, fingerprint: str, dtype: str, request: PathsRequest) -> PathsRun | None:
+    """The finished run of this request on this model, if there is one. Raises DamagedRunError."""
+    return find_run(store, fingerprint, dtype, request, open_paths)
+
+
+def find_covering(store: Store, fingerprint: str, dtype: str, request: PathsRequest) -> PathsRun | None:
+    """A finished run that says at least what ``request`` asks for: of the same prompts in the same way, perhaps from
+    more sources and with more paths kept; damaged ones are passed over.
+    """
+    for summary in list_paths(store):
+        if (summary.fingerprint, summary.dtype) == (fingerprint, dtype) and _covers(summary.request, request):
+            found = sound(partial(find_paths, store, fingerprint, dtype, summary.request))
+            if found is not None:
+                return found
+    return None
+
+
+def _covers(have: PathsRequest, wanted: PathsRequest) -> bool:
+    same = replace(have, sources=wanted.sources, n_listed=wanted.n_listed, max_listed=wanted.max_listed)
+    if replace(same, task=wanted.task, seed=wanted.seed) != wanted:  # the prompts count, not how they are called
+        return False
+    if have.sources != wanted.sources and not (
+        have.sources in SOURCES and wanted.sources in SOURCES[: SOURCES.index(have.sources)]
+    ):
+        return False
+    enough = have.max_listed is None or (wanted.max_listed is not None and have.max_listed >= wanted.max_listed)
+    return wanted.n_listed == 0 or (have.n_listed >= wanted.n_listed and enough)
+
+
+def list_paths(store: Store) -> tuple[PathsSummary, ...]:
+    """All finished runs, newest first, from their descriptions alone; damaged ones are left out."""
+    return list_runs(store, _ANALYSIS, _request)
+
+
+def open_paths(run: Run) -> PathsRun:
+    """The numbers of a finished run. Raises DamagedRunError where they do not fit together."""
+    request = _request(run)
+    with reading(run):
+        arrays, meta = run.arrays(), run.meta
+        samples = tuple(
+            SampleInfo(tuple(s["tokens"]), tuple(s["ids"]), int(s["t_inst"]), int(s["answer_id"]), str(s["answer"]))
+            for s in meta["samples"]
+        )
+        found = PathsRun(
+            run.key,
+            request,
+            dict(meta["model"]),
+            str(meta["created"]),
+            float(meta["seconds"]),
+            run.bundled,
+            samples,
+            arrays,
+        )
+        _check(found)
+    return found
+
+
+def run_paths(
+    store: Store,
+    model: LoadedModel,
+    request: PathsRequest,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    max_paths: int = MAX_PATHS,
+    memory_budget: int = MEMORY_BUDGET,
+) -> PathsRun:
+    """The finished run of this request on this model: found, resumed from its finished parts, or computed.
+
+    A damaged one is computed again.
+
+    Args:
+        store: where runs are kept.
+        model: locked while a prompt is frozen; following paths only reads its weights.
+        request: what is traced.
+        on_progress: told how far it is, after every block of the network.
+        should_stop: asked as often; True ends the call.
+        max_paths: a prompt with more is refused.
+        memory_budget: bytes that intermediate results may take beside the weights.
+
+    Raises:
+        Stopped: ``should_stop`` said so; finished parts are kept.
+        InputError: the request cannot be computed with this model; the message says what to lower.
+        RunBusyError: another thread or process computes the same run.
+        StoreError: the store cannot be written.
+    """
+    find = partial(find_paths, store, model.fingerprint, model.dtype, request)
+    if (found := sound(find)) is not None:
+        return found
+    prompts = [_prompt(model, request, item) for item in request.items]
+    units = list(_units(request, prompts))
+    watch = Watch(len(units), model.n_layers, on_progress, should_stop)
+    document = request.document(model.dtype)
+    meta = model_meta(model) | {"samples": [_sample_meta(*each) for each in prompts], "seed": request.seed}
+    tracers = _Tracers(model, request, prompts)
+    if len(prompts) == 1:  # its sources are followed one by one, but refused together
+        check_forecast(tracers[0].forecast([source for _, sources in units for source in sources]), max_paths)
+    with store.draft(run_key(document, model.fingerprint), document, meta) as draft:
+        if (found := sound(find)) is not None:  # another finished it just before
+            return found
+        kept = list[Arrays]()
+        for number, (sample, sources) in enumerate(units):
+            name = f"part-{number:05d}"
+            if (arrays := draft.read_block(name)) is not None:
+                watch.found(1)
+            else:
+                watch.at(1, 0.0)
+                tracer, answer = tracers[sample], prompts[sample][1].id
+                trace = tracer.trace(
+                    sources,
+                    answer,
+                    max_rank=request.max_rank,
+                    max_paths=max_paths,
+                    memory_budget=memory_budget,
+                    on_share=partial(watch.at, 1),
+                )
+                arrays = _part(request, sample, tracer, trace.sources, prompts[sample])
+                arrays |= {
+                    "answer_logit": np.array([trace.answer_logit]),
+                    "from_biases": np.array([trace.from_biases]),
+                    "completeness_error": np.array([trace.completeness_error]),
+                }
+                draft.write_block(name, arrays)
+                watch.finished(1)
+            kept.append(arrays)
+        return open_paths(draft.finish(_joined(kept, [sample for sample, _ in units])))
+
+
+def _prompt(model: LoadedModel, request: PathsRequest, item: tuple[str, str]) -> tuple[Prompt, Answer]:
+    prompt = build_prompt(model.tokenizer, request.instruction, item[0], t_inst=request.t_inst)
+    return prompt, build_answer(model.tokenizer, prompt, item[1])
+
+
+def _units(request: PathsRequest, prompts: Sequence[tuple[Prompt, Answer]]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """What is computed and kept at a time: (sample, sources); of a single sample one source, else all."""
+    for sample, (prompt, _) in enumerate(prompts):
+        positions = source_positions(request.sources, prompt.t_inst, len(prompt.ids_full))
+        if len(prompts) == 1:
+            yield from ((sample, (position,)) for position in positions)
+        else:
+            yield sample, positions
+
+
+class _Tracers:
+    """The tracer of the sample now in work, made when it is first asked for."""
+
+    def __init__(self, model: LoadedModel, request: PathsRequest, prompts: Sequence[tuple[Prompt, Answer]]) -> None:
+        self._model, self._request, self._prompts = model, request, prompts
+        self._now: tuple[int, Tracer] | None = None
+
+    def __getitem__(self, sample: int) -> Tracer:
+        if self._now is None or self._now[0] != sample:
+            ids, request = self._prompts[sample][0].ids_full, self._request
+            self._now = sample, Tracer(self._model, ids, top_k=request.top_k, surrogate=request.surrogate)
+        return self._now[1]
+
+
+def _sample_meta(prompt: Prompt, answer: Answer) -> dict[str, Any]:
+    return {
+        "tokens": list(prompt.tokens_full),
+        "ids": list(prompt.ids_full),
+        "t_inst": prompt.t_inst,
+        "answer_id": answer.id,
+        "answer": answer.token,
+    }
+
+
+def _part(
+    request: PathsRequest,
+    sample: int,
+    tracer: Tracer,
+    traced: Sequence[SourceTrace],
+    prompt_answer: tuple[Prompt, Answer],
+) -> Arrays:
+    """The rows of some sources of one sample."""
+    found, edges = [source.found for source in traced], tracer.edges
+    arrays: Arrays = {
+        "sample": np.full(len(traced), sample, dtype=np.int32),
+        "position": np.array([source.position for source in traced], dtype=np.int16),
+        "n_paths": np.array([one.n_paths for one in found], dtype=np.int64),
+        "n_high_ranking": np.array([len(one.ranks) for one in found], dtype=np.int64),
+        "logit_sum": np.array([one.logit_sum for one in found]),
+        "logit_listed": np.array([source.logit_listed for source in traced]),
+        "logit_all": np.array([np.nan if s.logit_all is None else s.logit_all for s in traced], dtype=np.float64),
+        "head_use": np.stack([edges.head_use(one.positions) for one in found]),
+        "head_chance": np.stack([edges.head_share(source.position) for source in traced]),
+    }
+    if sample < request.n_listed:
+        prompt, answer = prompt_answer
+        kept = [_best(one, request.max_listed) for one in found]
+        arrays |= {
+            "path_positions": np.concatenate([one.positions[rows] for one, rows in zip(found, kept, strict=True)]),
+            "path_rank": np.concatenate([one.ranks[rows] for one, rows in zip(found, kept, strict=True)]),
+            "path_logit": np.concatenate([one.logits[rows] for one, rows in zip(found, kept, strict=True)]),
+            "path_row": np.repeat(np.arange(len(found), dtype=np.int32), [len(rows) for rows in kept]),
+            f"edges_{sample}": np.packbits(edges.heads),
+            f"flow_{sample}": tracer.flow(prompt.t_inst, answer.id).edges.astype(np.float32),
+        }
+    return arrays
+
+
+def _best(found: Found, most: int | None) -> NDArray[np.intp]:
+    """The paths to keep, in the order that they have."""
+    every = np.arange(len(found.ranks))
+    if most is None or most >= len(every):
+        return every
+    return np.sort(np.argsort(-found.logits, kind="stable")[:most])
+
+
+def _joined(parts: list[Arrays], samples: list[int]) -> Arrays:
+    """All parts one after the other; what a sample has once is taken from its first part."""
+    joined: Arrays = {}
+    first_row = 0
+    for part in parts:
+        if "path_row" in part:
+            part["path_row"] = part["path_row"] + first_row
+        first_row += len(part["sample"])
+    once = ("answer_logit", "from_biases", "completeness_error")
+    firsts = [part for i, part in enumerate(parts) if i == 0 or samples[i] != samples[i - 1]]
+    for name in dict.fromkeys(name for part in parts for name in part):
+        chosen = [part[name] for part in (firsts if name in once else parts) if name in part]
+        joined[name] = chosen[0] if name.startswith(("edges_", "flow_")) else np.concatenate(chosen)
+    return joined
+
+
+def _check(run: PathsRun) -> None:
+    """Raises ValueError where the arrays are not those of the request."""
+    arrays, n_rows = run.arrays, len(run.sample)
+    n_layers = int(run.model["n_layers"])
+    per_row = ("position", "n_paths", "n_high_ranking", "logit_sum", "logit_listed", "logit_all")
+    if len(run.samples) != len(run.request.items) or any(arrays[name].shape != (n_rows,) for name in per_row):
+        raise ValueError("its arrays have other shapes than its request")
+    if run.head_use.ndim != 3 or run.head_use.shape[:2] != (n_rows, n_layers):
+        raise ValueError("its heads are counted for other layers than the model's")
+    if run.head_chance.shape != run.head_use.shape:
+        raise ValueError("its heads are counted for other layers than the model's")
+    if run.request.n_listed:
+        most = np.inf if run.request.max_listed is None else run.request.max_listed
+        n_kept = int(np.minimum(run.n_high_ranking[run.sample < run.request.n_listed], most).sum())
+        if arrays["path_positions"].shape != (n_kept, n_layers + 1):
+            raise ValueError("its paths are not as many as it counts")
+        for sample, info in enumerate(run.samples[: run.request.n_listed]):
+            if run.edges(sample).exist.shape != run.flow(sample).shape or run.flow(sample).shape[-1] != len(info.ids):
+                raise ValueError("its edges are those of other prompts")
+
+
+def _request(run: Run) -> PathsRequest:
+    with reading(run, "a trace's"):
+        fields = own_fields(run)
+        items = tuple((str(query), str(answer)) for query, answer in fields.pop("items"))
+        return PathsRequest(items=items, **fields)
