@@ -6,19 +6,20 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import behaviour_result, frame, state
-from ui.behaviour_ask import asked_prompt, show_ask
-from ui.behaviour_files import behaviour_commands, behaviour_downloads, command_of
-from ui.behaviour_form import behaviour_form, detail_chooser
-from ui.behaviour_help import COMMANDS_NOTE, LINE, READING, TITLE
-from ui.behaviour_judge import judged_before, show_judge
-from ui.behaviour_missing import show_missing
-from ui.behaviour_runs import find_panels
-from ui.behaviour_state import behaviour_link
-from ui.behaviour_table import show_table
+from ui import frame, state
+from ui.behaviour import result as behaviour_result
+from ui.behaviour.ask import asked_prompt, show_ask
+from ui.behaviour.files import behaviour_commands, behaviour_downloads, command_of
+from ui.behaviour.form import behaviour_form, detail_chooser
+from ui.behaviour.help import COMMANDS_NOTE, LINE, READING, TITLE
+from ui.behaviour.judge import judged_before, show_judge
+from ui.behaviour.missing import show_missing
+from ui.behaviour.runs import find_panels
+from ui.behaviour.state import behaviour_link
+from ui.behaviour.table import show_table
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
-from ui.sweep_state import OWN_FILE
+from ui.sweep.state import OWN_FILE
 
 link = take_link()
 frame.header(TITLE, LINE)

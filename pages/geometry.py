@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import frame, geometry_closer, geometry_points, geometry_result, state
-from ui.geometry_files import geometry_commands, geometry_downloads
-from ui.geometry_form import detail_stage, geometry_form
-from ui.geometry_help import COMMANDS_NOTE, LINE, READING, TITLE
-from ui.geometry_missing import show_missing
-from ui.geometry_runs import find_panels
-from ui.geometry_state import VIEWS, geometry_link
+from ui import frame, state
+from ui.geometry import closer as geometry_closer
+from ui.geometry import points as geometry_points
+from ui.geometry import result as geometry_result
+from ui.geometry.files import geometry_commands, geometry_downloads
+from ui.geometry.form import detail_stage, geometry_form
+from ui.geometry.help import COMMANDS_NOTE, LINE, READING, TITLE
+from ui.geometry.missing import show_missing
+from ui.geometry.runs import find_panels
+from ui.geometry.state import VIEWS, geometry_link
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
 

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import calls, frame, patch_result, state
+from ui import calls, frame, state
 from ui.follows import follows_badge
 from ui.guard import guarded
 from ui.link import report_once, take_link
 from ui.model_form import agreed_to_download, check_badge
-from ui.patch_files import patch_downloads
-from ui.patch_form import patch_form
-from ui.patch_help import LINE, READING, TITLE
+from ui.patch import result as patch_result
+from ui.patch.files import patch_downloads
+from ui.patch.form import patch_form
+from ui.patch.help import LINE, READING, TITLE
 
 link = take_link()
 frame.header(TITLE, LINE)

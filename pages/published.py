@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import frame, published_form, published_result, state
+from ui import frame, state
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
-from ui.published_files import published_downloads, queries_of
-from ui.published_help import LINE, READING, TITLE
+from ui.published import form as published_form
+from ui.published import result as published_result
+from ui.published.files import published_downloads, queries_of
+from ui.published.help import LINE, READING, TITLE
 from ui.text import markdown
 
 link = take_link()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import frame, stages_result, state
+from ui import frame, state
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
-from ui.stages_files import caption, stages_downloads
-from ui.stages_form import stages_commands, stages_form, stages_link
-from ui.stages_grid import find_panels
-from ui.stages_help import LINE, READING, TITLE
+from ui.stages import result as stages_result
+from ui.stages.files import caption, stages_downloads
+from ui.stages.form import stages_commands, stages_form, stages_link
+from ui.stages.grid import find_panels
+from ui.stages.help import LINE, READING, TITLE
 
 link = take_link()
 frame.header(TITLE, LINE)

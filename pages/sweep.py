@@ -6,16 +6,18 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import frame, state, sweep_panels, sweep_result
+from ui import frame, state
 from ui.follows import follows_badge
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
 from ui.model_form import metric_chooser
-from ui.sweep_files import sweep_downloads
-from ui.sweep_form import sweep_form
-from ui.sweep_help import LINE, READING, TITLE
-from ui.sweep_run import caption, other_convention, show_badge, stored_or_started
-from ui.sweep_state import set_names, sweep_command, sweep_link
+from ui.sweep import panels as sweep_panels
+from ui.sweep import result as sweep_result
+from ui.sweep.files import sweep_downloads
+from ui.sweep.form import sweep_form
+from ui.sweep.help import LINE, READING, TITLE
+from ui.sweep.run import caption, other_convention, show_badge, stored_or_started
+from ui.sweep.state import set_names, sweep_command, sweep_link
 
 link = take_link()
 frame.header(TITLE, LINE)

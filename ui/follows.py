@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from streamlit.delta_generator import DeltaGenerator
 
-from . import behaviour_runs, runs
+from . import runs
+from .behaviour import runs as behaviour_runs
 from .state import OTHER
 from .text import count, percent
 

@@ -20,6 +20,8 @@ PAGES = {
     "pages/sweep.py": "Task sweep",
     "pages/stages.py": "Stages",
     "pages/geometry.py": "Geometry",
+    "pages/paths.py": "Paths",
+    "pages/heads.py": "Heads",
     "pages/published.py": "Published",
 }
 """File to title; the first is the page at the root."""

@@ -72,7 +72,7 @@ def own_sweeps(size: str, stage: str, task: str) -> tuple[SweepSummary, ...]:
     """
     group = f"OLMo-2 {size}"
     refs = {entry.name for entry in calls.entries() if entry.group == group and entry.stage.lower() == stage.lower()}
-    return tuple(found for found in summaries() if found.ref in refs and found.task == task)
+    return tuple(found for found in summaries() if found.ref in refs and found.request.task == task)
 
 
 def stored(ref: str, dtype: str, request: SweepRequest) -> SweepRun | None:
@@ -95,10 +95,12 @@ def newest(ref: str, task: str, convention: str, depth: int = 2) -> SweepRun | N
         DamagedRunError: it is there and damaged.
     """
     asked = (ref, task, convention)
-    alike = [s for s in summaries() if (s.ref, s.task, s.convention) == asked and s.depth >= depth]
+    alike = [
+        s for s in summaries() if (s.ref, s.request.task, s.request.convention) == asked and s.request.depth >= depth
+    ]
     if alike and (here := fingerprint(ref)) is not None:
         alike = [summary for summary in alike if summary.fingerprint == here]
-    return opened(max(alike, key=lambda summary: summary.n_samples).key) if alike else None
+    return opened(max(alike, key=lambda summary: len(summary.request.items)).key) if alike else None
 
 
 def fingerprint(ref: str) -> str | None:

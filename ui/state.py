@@ -29,7 +29,7 @@ OTHER = "another model"
 """The model chooser's entry that opens the field for a folder or hub id."""
 
 DEVICES = ("auto", "cpu", "cuda")
-DTYPES = ("float32", "bfloat16", "float64")
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 _MOST_LISTED = 40
 METRIC_NAMES = {"rr": "RR", "logit": "logit", "logprob": "log-probability"}
 METRICS = {name: metric for metric, name in METRIC_NAMES.items()}

@@ -12,14 +12,14 @@ from ivcore.behaviour import Step
 from ivcore.metrics import TokenScore
 from ivcore.runs import behaviour_document
 from tests.app.behaviours import make_answers
-from ui.behaviour_ask import _chip, _heading
-from ui.behaviour_charts import confusion_chart, picked, share_words, shares_chart, shares_frame, tops_chart, whole
-from ui.behaviour_files import answers_csv, behaviour_commands, behaviour_downloads, command_of, shares_csv
-from ui.behaviour_result import confused_heading, confusions_of, shares_heading
-from ui.behaviour_runs import Panel
-from ui.behaviour_state import BehaviourInputs, behaviour_link
-from ui.behaviour_table import ALL, answer_rows, filtered, verdict_names
-from ui.sweep_state import OWN_FILE
+from ui.behaviour.ask import _chip, _heading
+from ui.behaviour.charts import confusion_chart, picked, share_words, shares_chart, shares_frame, tops_chart, whole
+from ui.behaviour.files import answers_csv, behaviour_commands, behaviour_downloads, command_of, shares_csv
+from ui.behaviour.result import confused_heading, confusions_of, shares_heading
+from ui.behaviour.runs import Panel
+from ui.behaviour.state import BehaviourInputs, behaviour_link
+from ui.behaviour.table import ALL, answer_rows, filtered, verdict_names
+from ui.sweep.state import OWN_FILE
 from ui.text import short_name
 from ui.triangle import CELL
 

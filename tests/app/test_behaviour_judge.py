@@ -20,7 +20,7 @@ from tests.app.test_behaviour_page import (  # noqa: F401 - fixtures
     finish,
     open_page,
 )
-from ui import behaviour_runs
+from ui.behaviour import runs as behaviour_runs
 
 SECRET = "sk-never-shown"
 

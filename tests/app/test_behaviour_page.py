@@ -14,10 +14,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
 from tests.app.reading import plain, words
-from ui import behaviour_runs
-from ui.behaviour_table import ALL
+from ui.behaviour import runs as behaviour_runs
+from ui.behaviour.table import ALL
 from ui.state import OTHER
-from ui.sweep_state import OWN_FILE
+from ui.sweep.state import OWN_FILE
 from ui.worker import Job, State, workshop
 
 PATIENCE = 120.0

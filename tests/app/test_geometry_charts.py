@@ -18,14 +18,14 @@ from ivcore.patching import SetEffect
 from ivcore.probes import Geometry, LayerGeometry, Probe, ReleasedProbe, Separation, View
 from ivcore.runs import GeometryRequest, GeometryRun
 from ivcore.stats import proportion
-from ui.geometry_charts import BRUSH, POINT, accuracy_chart, accuracy_frame, picked_points, points_chart, points_frame
-from ui.geometry_closer import contrast_heading, separable_from, separation_table, working
-from ui.geometry_files import geometry_commands, layers_csv, points_csv
-from ui.geometry_layer_charts import FIGURES, confusion_chart, figure_chart, patch_chart, split_chart, task_chart
-from ui.geometry_points import Drawing, drawings, patch_parameters, points_heading
-from ui.geometry_result import accuracy_heading, first_above_words
-from ui.geometry_runs import Panel
-from ui.geometry_state import FILES, PASTED, GeometryInputs, geometry_command, geometry_link
+from ui.geometry.charts import BRUSH, POINT, accuracy_chart, accuracy_frame, picked_points, points_chart, points_frame
+from ui.geometry.closer import contrast_heading, separable_from, separation_table, working
+from ui.geometry.files import geometry_commands, layers_csv, points_csv
+from ui.geometry.layer_charts import FIGURES, confusion_chart, figure_chart, patch_chart, split_chart, task_chart
+from ui.geometry.points import Drawing, drawings, patch_parameters, points_heading
+from ui.geometry.result import accuracy_heading, first_above_words
+from ui.geometry.runs import Panel
+from ui.geometry.state import FILES, PASTED, GeometryInputs, geometry_command, geometry_link
 from ui.state import OTHER
 
 N = 20

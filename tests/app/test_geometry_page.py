@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
 from tests.app.reading import plain, words
-from ui import geometry_runs
-from ui.geometry_state import FILES, PASTED
+from ui.geometry import runs as geometry_runs
+from ui.geometry.state import FILES, PASTED
 from ui.state import OTHER
 from ui.worker import Job, State, workshop
 

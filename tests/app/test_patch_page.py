@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from tests.app.conftest import Open
 from tests.app.reading import plain
 from tests.app.tiny_folder import make_folder
-from ui.patch_form import DEFAULT_INSTRUCTION, DEFAULT_QUERY
+from ui.patch.form import DEFAULT_INSTRUCTION, DEFAULT_QUERY
 
 
 def said(page: AppTest) -> str:
@@ -326,7 +326,7 @@ def test_a_fault_of_the_program_is_logged_and_not_shown(
     def broken(*_: object) -> None:
         raise KeyError("secret internals")
 
-    monkeypatch.setattr("ui.patch_result.set_rows", broken)
+    monkeypatch.setattr("ui.patch.result.set_rows", broken)
     page = open_page()
     assert_one_sentence(page, "log")
     assert "secret" not in errors(page)[0] and "secret internals" in caplog.text

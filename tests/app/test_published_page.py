@@ -16,10 +16,11 @@ from streamlit.testing.v1 import AppTest
 
 from ivcore.published import TABLES, gap, layer_tuples, superadditivity_tests, table
 from tests.app.reading import plain
-from ui import published_charts, published_own
-from ui.published_files import plan_text, published_downloads
-from ui.published_form import OFFSETS, STAGES, PublishedInputs, commands, permalink
-from ui.published_own import OwnRanking
+from ui.published import charts as published_charts
+from ui.published import own as published_own
+from ui.published.files import plan_text, published_downloads
+from ui.published.form import OFFSETS, STAGES, PublishedInputs, commands, permalink
+from ui.published.own import OwnRanking
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Open = Callable[..., AppTest]

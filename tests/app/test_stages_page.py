@@ -21,7 +21,7 @@ from tests.app.conftest import APP
 from tests.app.reading import plain
 from tests.app.sweeps import make_run
 from ui import runs
-from ui.stages_grid import Difference, Panel, difference_chart, effect_chart, find_panels
+from ui.stages.grid import Difference, Panel, difference_chart, effect_chart, find_panels
 
 REFS = {"base": "ivy-base", "SFT": "ivy-sft", "DPO": "ivy-dpo"}
 TASKS = ("adj_comp", "can_fly")
@@ -204,7 +204,7 @@ def test_garbage_in_a_permalink_is_told_and_ignored(open_stages: Open, shelf: Sh
 
 
 def test_the_download_holds_every_set_of_every_panel(shelf: Shelf) -> None:
-    from ui.stages_files import stages_csv
+    from ui.stages.files import stages_csv
 
     fill(shelf)
     grid = find_panels(tuple(REFS.items()), TASKS, "exact")

@@ -11,10 +11,10 @@ import pytest
 
 from ivcore.patching import rank_sets, superadditivity
 from tests.app.sweeps import make_run
-from ui import sweep_charts
 from ui.charts import as_svg
-from ui.sweep_numbers import sample_rows
-from ui.sweep_state import SweepInputs, set_name, set_of, sweep_command, sweep_link, sweep_parameters
+from ui.sweep import charts as sweep_charts
+from ui.sweep.numbers import sample_rows
+from ui.sweep.state import SweepInputs, set_name, set_of, sweep_command, sweep_link, sweep_parameters
 from ui.text import duration, operations, p_value
 from ui.triangle import selected_layers
 

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from tests.app.conftest import APP
 from tests.app.reading import plain, words
 from ui.state import OTHER
-from ui.sweep_state import OWN_FILE
+from ui.sweep.state import OWN_FILE
 from ui.worker import Job, State, workshop
 
 PATIENCE = 120.0
@@ -371,8 +371,8 @@ def test_a_model_whose_files_changed_has_no_old_results(open_sweep: Open, folder
 def test_downloads_hold_every_set_and_sample(open_sweep: Open) -> None:
     from ivcore.runs import sweep_document
     from ui import runs
-    from ui.sweep_files import sweep_downloads
-    from ui.sweep_result import SweepResult
+    from ui.sweep.files import sweep_downloads
+    from ui.sweep.result import SweepResult
 
     swept(open_sweep())
     run = runs.opened(runs.summaries()[0].key)

@@ -236,7 +236,7 @@ def _engine(folder: Path) -> Any:
     from ivcore.models import load_model
     from ivcore.patching import layer_sets, patch
     from ivcore.prompts import build_prompt
-    from ui.patch_form import DEFAULT_INSTRUCTION, DEFAULT_QUERY
+    from ui.patch.form import DEFAULT_INSTRUCTION, DEFAULT_QUERY
 
     model = load_model(str(folder))
     prompt = build_prompt(model.tokenizer, DEFAULT_INSTRUCTION, DEFAULT_QUERY)

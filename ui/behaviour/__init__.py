@@ -1,0 +1,1 @@
+"""The Behaviour page: shares, every answer, a free prompt, a judge."""

@@ -1,0 +1,1 @@
+"""The Geometry page: probes by layer, the points, linear against causal."""

@@ -1,0 +1,1 @@
+"""The Patch page: one prompt, its tokens, the map of layers."""

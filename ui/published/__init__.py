@@ -1,0 +1,1 @@
+"""The Published page: the paper's figures beside one's own."""

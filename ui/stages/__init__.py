@@ -1,0 +1,1 @@
+"""The Stages page: a grid of triangles."""
