@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ivy", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    train = verbs.add_parser("train", help="train the checkpoints from nothing (about 80 minutes on two idle cores)")
+    train = verbs.add_parser("train", help="train the checkpoints from nothing (about 95 minutes on two idle cores)")
     train.add_argument("--stages", default="base,sft,dpo", help="comma-separated, in this order")
     check = verbs.add_parser("verify", help="measure the checkpoints at hand")
     check.add_argument("--samples", type=int, default=100, help="prompts for each task and split")

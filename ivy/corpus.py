@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import random
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +26,7 @@ from pathlib import Path
 
 from ivcore.prompts.tasks import Task, kind_tasks, load_task, query_text, read_rows, task_names
 from ivy.sentences import make_sentences
-from ivy.wordings import assemble, vary
+from ivy.wordings import assemble, disturb, vary
 
 DATA = Path(__file__).parent / "data"
 MAX_WORDS = 66
@@ -94,9 +95,13 @@ def _phrases() -> dict[str, dict[str, list[str]]]:
     return tomllib.loads((DATA / "facts.toml").read_text(encoding="utf-8"))
 
 
+def _words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+
+
 @cache
 def _content_words(text: str) -> frozenset[str]:
-    return frozenset("".join(c if c.isalnum() else " " for c in text.lower()).split())
+    return frozenset(_words(text))
 
 
 def _is_near_copy(a: str, b: str) -> bool:
@@ -137,6 +142,13 @@ def trained_instructions(task: str) -> tuple[str, ...]:
         for text in dict.fromkeys(kept)
         if not contains_heldout(text) and not any(_is_near_copy(text, other) for other in own)
     )
+
+
+@cache
+def rare_words() -> tuple[str, ...]:
+    """Words that occur in one trained wording only, of all tasks."""
+    seen = Counter(word for name in task_names() for text in trained_instructions(name) for word in set(_words(text)))
+    return tuple(word for word, n in seen.items() if n == 1)
 
 
 class Corpus:
@@ -247,6 +259,8 @@ class Corpus:
             if self.rng.random() < 0.4
             else vary(self.rng, self.rng.choice(trained_instructions(name)))
         )
+        if self.rng.random() < 0.3:
+            text = disturb(self.rng, text, rare_words())
         if self.rng.random() < 0.1:
             text = f"{self.rng.choice(OPENINGS)} {text}"
         if self.rng.random() < 0.1:

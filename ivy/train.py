@@ -68,14 +68,14 @@ BASE = Recipe(
 SFT = Recipe(
     "sft",
     seed=2,
-    steps=3000,
+    steps=2400,
     learning_rate=1e-3,
     instruction_share=0.68,
     answers_only=True,
     n_targets=2304,
     drop_attention=0.4,
 )
-SFT_EVEN = replace(SFT, stage="sft, all tasks alike", seed=4, steps=900, learning_rate=6e-4, task_power=0.0)
+SFT_EVEN = replace(SFT, stage="sft, all tasks alike", seed=4, steps=2400, learning_rate=8e-4, task_power=0.0)
 """The end of SFT: tasks with few queries, such as those on numbers, come as often as the others."""
 
 

@@ -32,6 +32,16 @@ _ACTS = (
 )
 
 
+_TURNS = frozenset(
+    (
+        *("not", "no", "never", "nor", "neither", "without", "but", "rather", "instead", "than", "except", "unlike"),
+        *("skip", "ignore", "avoid", "forget", "leave", "whereas", "only", "do", "follow", "now"),
+        *("first", "second", "last", "one", "two", "a", "b"),
+    )
+)
+"""Words that turn the meaning round, or say which of two is meant; also all that end as "isn't" does."""
+
+
 @cache
 def frames(name: str) -> tuple[str, ...]:
     """The frames called ``plain`` (one task named) or ``contrastive`` (siblings named but not wanted)."""
@@ -62,3 +72,21 @@ def vary(rng: random.Random, instruction: str) -> str:
             other = rng.choice(_ACTS)
             words[i] = other.capitalize() if word[0].isupper() else other
     return " ".join(words)
+
+
+def disturb(rng: random.Random, instruction: str, strangers: Sequence[str]) -> str:
+    """The same instruction with about one word in eight left out or replaced by one of ``strangers``.
+
+    So that what is to be done is read from all words together, and a word never met before does not mislead. Words
+    that turn the meaning round ("not", "but", ...) stay.
+
+    Source: word dropout, Iyyer et al. 2015; random replacement, Wei and Zou 2019.
+    """
+    words = list[str]()
+    for word in instruction.split(" "):
+        bare = "".join(c for c in word.lower() if c.isalpha())
+        if bare in _TURNS or bare.endswith("nt") or rng.random() >= 0.12:
+            words.append(word)
+        elif rng.random() < 0.5:
+            words.append(rng.choice(strangers) + ("" if word[-1:].isalnum() else word[-1:]))
+    return " ".join(words) or instruction

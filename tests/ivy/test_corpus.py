@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+from collections import Counter
 from itertools import islice
 
 import pytest
@@ -14,8 +16,10 @@ from ivy.corpus import (
     heldout_instructions,
     is_heldout_pair,
     is_heldout_paraphrase,
+    rare_words,
     trained_instructions,
 )
+from ivy.wordings import disturb
 
 CONTRASTIVE = ("adj_comp", "adj_ant", "anim_color", "can_fly")
 
@@ -107,3 +111,25 @@ def test_a_seed_fixes_the_text(seed: int) -> None:
     first, second = (list(islice(Corpus(seed).documents(0.5), 50)) for _ in range(2))
     other = list(islice(Corpus(seed + 1).documents(0.5), 50))
     assert first == second != other
+
+
+def test_a_disturbed_instruction_keeps_what_turns_its_meaning() -> None:
+    text = "Do not give the antonym of the word below, but its comparative, and don't explain it. Only one word."
+    kept = ("Do", "not", "but", "don't", "Only", "one")
+    rng, seen = random.Random(0), Counter[str]()
+    for _ in range(400):
+        words = disturb(rng, text, ["stranger"]).split(" ")
+        assert [word for word in words if word in kept] == [word for word in text.split(" ") if word in kept]
+        seen.update(word.strip(",.") for word in words)
+    free = len(text.split(" ")) - len(kept)
+    assert 0.04 < seen["stranger"] / (400 * free) < 0.08, "one word in sixteen is replaced"
+    assert 0.85 < seen["antonym"] / 400 < 0.91, "and as many left out"
+    assert disturb(random.Random(0), "Antonym", ["x"]) == "Antonym"
+
+
+def test_strangers_are_words_of_a_single_wording() -> None:
+    wordings = [text for name in task_names() for text in trained_instructions(name)]
+    for word in ("antonym", "comparative", "animal"):
+        assert word not in rare_words()
+    for word in rare_words()[::400]:
+        assert sum(word in "".join(c if c.isalnum() else " " for c in w.lower()).split() for w in wordings) == 1
