@@ -47,15 +47,19 @@ fmt: $(VENV)/.stamp-test
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+# Two files of tests at a time, each on one thread (threads of both on the same cores would wait for each other);
+# `make test ARGS='-n 0 ...'` runs them one by one.
+WORKERS := -n 2 --dist loadfile
+
 # The one place that decides about the browser tests: run, left out in so many words, or an error in CI.
 test: $(VENV)/.stamp-test
 ifneq ($(CHROMIUM),)
-	CHROMIUM='$(CHROMIUM)' $(BIN)/python -m pytest $(ARGS)
+	CHROMIUM='$(CHROMIUM)' OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 else ifneq ($(CI),)
 	@echo 'make test: no Chromium found, and CI never leaves the browser tests out. Install chromium, or set CHROMIUM.' >&2
 	@exit 1
 else
-	$(BIN)/python -m pytest -m 'not browser' $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) -m 'not browser' $(ARGS)
 	@echo 'LEFT OUT: the browser tests, because no Chromium was found. Install chromium, or set CHROMIUM=/path/to/it.'
 endif
 

@@ -47,7 +47,7 @@ function drawPicture(frame, picture, onPick) {
   });
 
   // The whole picture where it can still be read, else its end, where the answer is; dragging shows the rest.
-  const least = 0.6;
+  const least = 0.52;
   const whole = () => {
     network.fit({ animation: false, maxZoomLevel: 1 });
     if (network.getScale() >= least) return;
