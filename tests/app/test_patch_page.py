@@ -295,7 +295,7 @@ def _broken_config(path: Path) -> None:
     [
         (_cut_weights, ("model.safetensors",)),
         (_pickle_weights, ("safetensors",)),
-        (_other_family, ("MambaForCausalLM", "Olmo2")),
+        (_other_family, ("MambaForCausalLM", "OLMo-2")),
         (_broken_config, ("config.json",)),
     ],
 )
