@@ -66,7 +66,7 @@ class HeadActivity:
     """Of the 95% bootstrap interval over prompts."""
     high: FloatArray
     not_active: FloatArray
-    """Share of the bootstrap's resamples in which the activity is at most ``THRESHOLD``: the published kind of p."""
+    """Share of the bootstrap's resamples in which the activity is at most ``THRESHOLD``."""
     chance: FloatArray
     """What paths drawn at random would give."""
     excess: FloatArray

@@ -70,8 +70,8 @@ def facts_words(side: Side, layer: int, head: int) -> str:
     return (
         f"on {percent(float(found.mean[at]))} of the high-ranking paths (activity {decimal(float(found.mean[at]), 3)}, "
         f"95% {interval}); by chance {decimal(float(found.chance[at]), 3)}, so {signed(float(found.excess[at]), 3)} "
-        f"beyond it; p {p_value(p)} after Holm over {count(found.mean.size)} heads; n = {count(found.n)}. The "
-        f"paper’s test: at most 0.1 in {percent(float(found.not_active[at]))} of the bootstrap’s resamples."
+        f"beyond it; p {p_value(p)} after Holm over {count(found.mean.size)} heads; n = {count(found.n)}. Its "
+        f"activity is at most 0.1 in {percent(float(found.not_active[at]))} of the bootstrap’s resamples."
     )
 
 
