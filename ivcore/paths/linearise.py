@@ -30,6 +30,9 @@ __all__ = ["At", "FrozenBlock", "FrozenNetwork", "FrozenNorm", "linearise"]
 
 At: TypeAlias = int | slice | Tensor
 
+_HIDDEN = 2048
+"""Hidden units of an MLP multiplied out at a time: more would need workspace that takes longer to get than to fill."""
+
 
 @dataclass(frozen=True)
 class FrozenNorm:
@@ -117,12 +120,15 @@ class FrozenBlock:
         return _adjoint(self.mlp_in, hidden @ self.weights.up.weight, at)
 
     def mlp_matrix(self, at: int) -> Tensor:
-        """The MLP at one position as one matrix (d_model, d_model): ``mlp(x, at) = mlp_matrix(at) @ x``."""
-        up, down = self.weights.up.weight, self.weights.down.weight * self.gates[at]
+        """The MLP at one position as one matrix (d_model, d_model): ``mlp(x, at) = x @ mlp_matrix(at).T``."""
+        up, down = self.weights.up.weight, self.weights.down.weight
+        matrix = up.new_zeros(down.shape[0], up.shape[1])
+        parts = (down.split(_HIDDEN, dim=1), self.gates[at].split(_HIDDEN), up.split(_HIDDEN))
+        for down_part, gates, up_part in zip(*parts, strict=True):
+            matrix += product(down_part * gates, up_part.T.contiguous())
         if self.mlp_out is not None:
-            down = self.mlp_out.forward(down.T, at).T
-        matrix = product(down, up.T.contiguous())
-        return matrix if self.mlp_in is None else self.mlp_in.adjoint(matrix, at)
+            matrix = self.mlp_out.forward(matrix.T, at).T
+        return (matrix if self.mlp_in is None else self.mlp_in.adjoint(matrix, at)).contiguous()
 
     def attend(self, x: Tensor) -> Tensor:
         """What attention adds at every position for x (..., n_tokens, d_model), all heads and positions together."""

@@ -36,6 +36,9 @@ _AT_ONCE = 5e8
 _MANY = 128
 """Rows at one position that are worth a product of their own; fewer share one with those of other positions."""
 
+_PART = 512
+"""Rows that the MLP takes at a time: enough for the full rate, few enough that what it allocates is used again."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -141,7 +144,7 @@ class _Search:
         waiting = (frozen.n_layers / 2 + 3) * d_model + 2 * block.n_heads * block.d_head
         self.most = max(1, int(memory_budget / 2 / itemsize / waiting))
         """Beginnings that one block may make at a time: halves of as many may wait before each block."""
-        self.mlp_rows = max(1, memory_budget // 4 // (3 * itemsize * block.gates.shape[1]))
+        self.mlp_rows = min(_PART, max(1, memory_budget // 4 // (3 * itemsize * block.gates.shape[1])))
 
     @torch.no_grad()
     def run(self, sources: Sequence[int], on_share: Callable[[float], None] | None) -> tuple[Found, ...]:
@@ -231,16 +234,18 @@ def _attend_together(block: FrozenBlock, carried: Tensor, x: Tensor, bundles: Se
 def _attend_apart(block: FrozenBlock, carried: Tensor, x: Tensor, bundles: Sequence[Bundle]) -> Tensor:
     """The same edge by edge, each over the heads that carry it only."""
     values = values_of(block, x, bundles)
-    mid = x.new_zeros(bundles[-1].children.stop, x.shape[1])
+    mid = x.new_empty(bundles[-1].children.stop, x.shape[1])
     for bundle in bundles:
         rows = mid[bundle.children]
         heads = carried[:, bundle.i, bundle.j].nonzero()[:, 0]
         if len(heads):
             mixed = values[bundle.parents][:, heads // (block.n_heads // values.shape[1])]
             mixed *= carried[heads, bundle.i, bundle.j, None]
-            rows += block.write_heads(mixed, heads, bundle.i)
-        if bundle.i == bundle.j:
-            rows += x[bundle.parents]
+            rows.copy_(block.write_heads(mixed, heads, bundle.i))
+            if bundle.i == bundle.j:
+                rows += x[bundle.parents]
+        else:
+            rows.copy_(x[bundle.parents])
     return mid
 
 
@@ -260,7 +265,9 @@ def add_mlp(block: FrozenBlock, mid: Tensor, bundles: Sequence[Bundle], mlp_rows
     for i, rows in _by_target(bundles):
         n = rows.stop - rows.start
         if n > worth:
-            mid[rows] += product(mid[rows], block.mlp_matrix(i))
+            matrix = block.mlp_matrix(i)
+            for part in mid[rows].split(mlp_rows):
+                part += product(part, matrix)
         elif n >= _MANY:
             for part in mid[rows].split(mlp_rows):
                 part += block.mlp(part, i)

@@ -44,6 +44,7 @@ from .paths import (
     paths_request,
     run_paths,
     source_positions,
+    sources_cover,
 )
 from .plan import (
     Planned,
@@ -123,6 +124,7 @@ __all__ = [
     "run_paths",
     "run_sweep",
     "source_positions",
+    "sources_cover",
     "sweep_cost",
     "sweep_document",
     "sweep_lines",

@@ -37,6 +37,7 @@ __all__ = [
     "paths_request",
     "run_paths",
     "source_positions",
+    "sources_cover",
 ]
 
 _ANALYSIS = "paths"
@@ -251,7 +252,9 @@ def source_positions(sources: str, t_inst: int, n_tokens: int, *, check: bool = 
         ) from None
     if check and not 0 <= found[0] <= found[-1] < n_tokens:
         wrong = found[0] if found[0] < 0 else found[-1]
-        raise InputError(f"The source {wrong} is not a position of the prompt; choose 0 to {n_tokens - 1}.")
+        raise InputError(
+            f"The source {quote(str(wrong), 12)[1:-1]} is not a position of the prompt; choose 0 to {n_tokens - 1}."
+        )
     return tuple(found)
 
 
@@ -276,12 +279,17 @@ def _covers(have: PathsRequest, wanted: PathsRequest) -> bool:
     same = replace(have, sources=wanted.sources, n_listed=wanted.n_listed, max_listed=wanted.max_listed)
     if replace(same, task=wanted.task, seed=wanted.seed) != wanted:  # the prompts count, not how they are called
         return False
-    if have.sources != wanted.sources and not (
-        have.sources in SOURCES and wanted.sources in SOURCES[: SOURCES.index(have.sources)]
-    ):
+    if not sources_cover(have.sources, wanted.sources):
         return False
     enough = have.max_listed is None or (wanted.max_listed is not None and have.max_listed >= wanted.max_listed)
     return wanted.n_listed == 0 or (have.n_listed >= wanted.n_listed and enough)
+
+
+def sources_cover(have: str, wanted: str) -> bool:
+    """Whether all sources of ``wanted`` are among those of ``have``, in any prompt."""
+    if have in SOURCES and wanted in SOURCES:
+        return SOURCES.index(have) >= SOURCES.index(wanted)
+    return have in ("all", wanted)
 
 
 def list_paths(store: Store) -> tuple[PathsSummary, ...]:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
+from ivcore.paths import Edges
 from ivcore.stats import ratio_interval
 from tests.app.reading import plain
 from tests.app.traces import LOGITS, make_paths, make_trace, make_traced
@@ -125,7 +126,7 @@ def test_shared_paths_are_found_and_the_others_leave_where_they_do() -> None:
     found = parting(make_paths([0, 2]), make_paths([1, 2]), (1, 1))
     assert (found.shared, found.first_only, found.second_only, found.same_heads) == (1, 1, 1, 1)
     assert found.first_leaves.tolist() == [1, 0] == found.second_leaves.tolist() and found.first_layer == 0
-    later = Paths(np.array([[1, 2, 2]], dtype=np.int16), np.array([1]), np.array([1.0]), make_paths().heads)
+    later = Paths(np.array([[1, 2, 2]], dtype=np.int16), np.array([1]), np.array([1.0]), make_paths().edges)
     assert parting(make_paths([0]), later, (1, 1)).first_leaves.tolist() == [0, 1], "the same way until layer 1"
     assert parting(make_paths(), make_paths(), (1, 1)).first_layer is None
     assert parting(make_paths(), make_paths(), (1, 0)).shared == 0, "control: places are counted from T_inst"
@@ -134,9 +135,9 @@ def test_shared_paths_are_found_and_the_others_leave_where_they_do() -> None:
 
 def test_other_heads_on_the_same_places_are_told() -> None:
     other = make_paths()
-    heads = other.heads.copy()
+    heads = other.edges.heads.copy()
     heads[1, 1, 3, 2] = True
-    found = parting(make_paths(), Paths(other.positions, other.ranks, other.logits, heads), (1, 1))
+    found = parting(make_paths(), Paths(other.positions, other.ranks, other.logits, Edges(heads)), (1, 1))
     assert (found.shared, found.same_heads) == (3, 2)
 
 

@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from ivcore.paths import Edges
 from tests.app.traces import LOGITS, RANKS, ROUTES, TOKENS, make_paths, make_traced
 from ui.paths import picture
 from ui.paths.files import paths_csv, trace_json
@@ -46,7 +47,7 @@ def test_masks_name_the_paths_that_go_there() -> None:
     assert paths.through_head(1, 0).tolist() == [True, True, False] and not paths.through_head(0, 0)[0]
     assert paths.moves(0).tolist() == [True, True, False]
     assert paths.from_source(1).all() and not paths.from_source(2).any()
-    assert paths.head_use().tolist() == [[1, 1], [2, 2]]
+    assert paths.edges.head_use(paths.positions).tolist() == [[1, 1], [2, 2]]
     assert paths.edge_heads(1, 3, 3) == (0, 1) and paths.edge_heads(0, 1, 1) == ()
     assert paths.strongest(2).route(0) == ROUTES[0] and paths.strongest(2).route(1) == ROUTES[1]
     assert len(paths.take(paths.ranks <= 5)) == 2
@@ -85,7 +86,7 @@ def test_the_flow_keeps_the_largest_edges_and_knows_what_paths_carry() -> None:
 
 def test_two_instructions_share_what_stands_at_the_same_offset() -> None:
     first, second = make_paths([0, 2]), make_paths([1, 2])
-    graph = pair_graph(first, Paths(second.positions, second.ranks, second.logits, second.heads), (1, 1))
+    graph = pair_graph(first, Paths(second.positions, second.ranks, second.logits, second.edges), (1, 1))
     whose = {(before, after): named["whose"] for before, after, named in graph.edges(data=True)}
     assert whose[(0, 0), (1, 0)] == BOTH and whose[(1, 0), (2, 2)] == BOTH
     assert whose[(0, 0), (1, 1)] == FIRST and whose[(0, 0), (1, 2)] == SECOND
@@ -137,7 +138,10 @@ def test_the_legend_ends_at_the_limit(limit: int, last: str) -> None:
 def test_of_many_tokens_only_those_used_have_a_column() -> None:
     tokens = ("Say", ".", *["x"] * 100, ":")
     paths = Paths(
-        np.array([[1, 50, 102]], dtype=np.int16), np.array([1]), np.array([1.0]), np.zeros((2, 1, 103, 103), bool)
+        np.array([[1, 50, 102]], dtype=np.int16),
+        np.array([1]),
+        np.array([1.0]),
+        Edges(np.zeros((2, 1, 103, 103), bool)),
     )
     drawn = draw_paths(path_graph(paths), grid(tokens), 100)
     assert [node["id"] for node in drawn["nodes"] if node["id"].startswith("x ")] == ["x 1", "x 50", "x 102"]

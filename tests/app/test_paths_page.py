@@ -176,6 +176,22 @@ def test_a_sample_of_a_finished_task_opens_at_once(ready: Open) -> None:
     assert metrics(ready(query=items_of("adj_ant")[1][0], answer=items_of("adj_ant")[1][1]))
 
 
+def test_paths_that_were_not_kept_are_told_and_traced_when_asked_for(
+    open_page: Open, cache: Path, folder: Path, tracer: Callable[..., tuple[Tracer, int, int]]
+) -> None:
+    request = replace(task_paths_request(load_task("adj_ant"), 2, 3), n_listed=1, max_listed=1)
+    run_paths(Store(cache), load_model(str(folder)), request)
+    traced, t_inst, answer = tracer(k=3)
+    n_high = len(traced.trace([t_inst], answer).sources[0].found.ranks)
+    assert n_high > 1, "control: there is something to cut"
+    page = assert_whole(open_page(query=FIRST.query, answer=FIRST.answer, k="3"))
+    assert f"{n_high - 1} were counted but not kept" in words(page) and not jobs()
+    button(page, f"Keep all {n_high} paths").click().run()
+    page = assert_whole(finish(page))
+    assert "not kept" not in words(page) and [job.state for job in jobs()] == [State.DONE]
+    assert not [found for found in page.button if found.label.startswith("Keep all")]
+
+
 def test_filters_leave_what_they_say(ready: Open) -> None:
     page = assert_whole(ready(begin="every token", drawn="5"))
     assert len(page.dataframe[0].value) == 5 and "**5 of" in words(page)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ivcore.paths import Edges
 from ivcore.runs import PathsRun, SampleInfo, paths_request
 from ui.paths.kept import Paths
 from ui.paths.runs import Traced
@@ -34,7 +35,7 @@ def make_paths(rows: Sequence[int] = (0, 1, 2)) -> Paths:
     chosen = list(rows)
     positions = np.array(ROUTES, dtype=np.int16)[chosen].reshape(-1, 3)
     ranks, logits = np.array(RANKS, dtype=np.int32)[chosen], np.array(LOGITS)[chosen]
-    return Paths(positions, ranks, logits, make_heads())
+    return Paths(positions, ranks, logits, Edges(make_heads()))
 
 
 def make_trace(

@@ -130,7 +130,7 @@ def _rank_chooser(limit: int) -> int:
 
 def _through_head(kept: Paths) -> np.ndarray:
     """The mask of paths through the chosen head; the most used heads are offered first."""
-    use = kept.head_use()
+    use = kept.edges.head_use(kept.positions)
     order = np.argsort(-use, axis=None, kind="stable")
     layers, heads = (axis.tolist() for axis in np.unravel_index(order, use.shape))
     pairs = [(layer, head) for layer, head in zip(layers, heads, strict=True) if use[layer, head]]

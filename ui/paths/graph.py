@@ -96,7 +96,7 @@ def flow_graph(flow: NDArray[np.floating], listed: NDArray[np.floating], most: i
 
 def flow_through_edges(paths: Paths) -> NDArray[np.float64]:
     """The logit that the paths carry through each edge: shape (n_layers, n_tokens, n_tokens) as [l, i, j]."""
-    n_layers, _, n_tokens, _ = paths.heads.shape
+    n_layers, n_tokens = paths.edges.n_layers, paths.edges.n_tokens
     carried = np.zeros((n_layers, n_tokens, n_tokens))
     for layer in range(n_layers):
         np.add.at(carried[layer], (paths.positions[:, layer + 1], paths.positions[:, layer]), paths.logits)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ivcore.paths import Edges
 
 __all__ = ["Paths"]
 
@@ -23,8 +27,8 @@ class Paths:
     """The answer's rank in each, shape (n,)."""
     logits: NDArray[np.float64]
     """The answer's logit in each, shape (n,)."""
-    heads: NDArray[np.bool_]
-    """Whether head h carries the edge j -> i of block l: shape (n_layers, n_heads, n_tokens, n_tokens)."""
+    edges: Edges
+    """Along which they run."""
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -32,11 +36,11 @@ class Paths:
     @property
     def n_layers(self) -> int:
         """Blocks."""
-        return self.heads.shape[0]
+        return self.edges.n_layers
 
     def take(self, rows: Rows | Mask) -> Paths:
         """Some of them."""
-        return Paths(self.positions[rows], self.ranks[rows], self.logits[rows], self.heads)
+        return Paths(self.positions[rows], self.ranks[rows], self.logits[rows], self.edges)
 
     def strongest(self, most: int) -> Paths:
         """The ``most`` whose logits are largest, up or down; largest first."""
@@ -58,7 +62,7 @@ class Paths:
 
     def through_head(self, layer: int, head: int) -> Mask:
         """Those whose edge in a block has this head."""
-        found: Mask = self.heads[layer, head, self.positions[:, layer + 1], self.positions[:, layer]]
+        found: Mask = self.edges.heads[layer, head, self.positions[:, layer + 1], self.positions[:, layer]]
         return found
 
     def moves(self, layer: int) -> Mask:
@@ -66,14 +70,9 @@ class Paths:
         found: Mask = self.positions[:, layer] != self.positions[:, layer + 1]
         return found
 
-    def head_use(self) -> NDArray[np.int64]:
-        """On how many of the paths each head lies: shape (n_layers, n_heads)."""
-        steps = zip(self.heads, self.positions.T[:-1], self.positions.T[1:], strict=True)
-        return np.stack([heads[:, i, j].sum(-1) for heads, j, i in steps]).astype(np.int64)
-
     def edge_heads(self, layer: int, j: int, i: int) -> tuple[int, ...]:
         """The heads of an edge; empty where only the residual stream carries it."""
-        return tuple(np.flatnonzero(self.heads[layer, :, i, j]).tolist())
+        return tuple(np.flatnonzero(self.edges.heads[layer, :, i, j]).tolist())
 
     def route(self, row: int) -> tuple[int, ...]:
         """One path's positions."""

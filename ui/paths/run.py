@@ -59,11 +59,10 @@ def stored_or_started(badge: Badge, inputs: PathsInputs, request: PathsRequest, 
     """
     found = paths_runs.stored(inputs.ref, inputs.dtype, request)
     tell_damaged(found.damaged)
-    if found.traced is not None:
-        return found.traced
-    if compute(badge, inputs, request, name):
+    wanted = found.traced is None or (found.traced.n_cut > 0 and _wants_all(found.traced, name))
+    if wanted and compute(badge, inputs, request, name):
         return paths_runs.stored(inputs.ref, inputs.dtype, request).traced
-    return None
+    return found.traced
 
 
 def compute(badge: Badge, inputs: PathsInputs, request: PathsRequest, name: str) -> bool:
@@ -114,6 +113,21 @@ def tell_damaged(damaged: tuple[str, ...]) -> None:
     """Say which runs are not shown."""
     for told in damaged:
         st.warning(f"{markdown(told)} It is not shown.", icon=":material/broken_image:")
+
+
+def _wants_all(traced: Traced, name: str) -> bool:
+    """Offer to trace a prompt anew of which not all high-ranking paths were kept; whether that was asked for."""
+    asked = f"paths: all of {traced.run.key} {traced.sample} {traced.rows}"
+    if not st.session_state.get(asked):
+        high = int(traced.run.n_high_ranking[list(traced.rows)].sum())
+        told = (
+            f"For “{markdown(visible(traced.run.request.instruction))}” this run kept {count(high - traced.n_cut)}, of "
+            "each source those with the largest logits. The prompt is traced anew, and all are kept."
+        )
+        if st.button(f"Keep all {count(high)} paths", icon=":material/account_tree:", key=f"whole {name}", help=told):
+            st.session_state[asked] = True
+            st.rerun()
+    return bool(st.session_state.get(asked))
 
 
 def _is_quick(loaded: LoadedModel, request: PathsRequest, expected: Expected) -> bool:

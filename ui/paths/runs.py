@@ -34,7 +34,6 @@ __all__ = [
     "Expected",
     "Found",
     "Traced",
-    "covers",
     "expected",
     "job",
     "opened",
@@ -66,6 +65,12 @@ class Traced:
         """Blocks of the model."""
         return int(self.run.model["n_layers"])
 
+    @property
+    def n_cut(self) -> int:
+        """High-ranking paths that were counted and not kept."""
+        rows = list(self.rows)
+        return int(self.run.n_high_ranking[rows].sum()) - int(np.isin(self.run.arrays["path_row"], rows).sum())
+
     def row_of(self, position: int) -> int | None:
         """The row of a source among those that are looked at."""
         return next((row for row in self.rows if int(self.run.position[row]) == position), None)
@@ -79,7 +84,7 @@ class Traced:
             np.concatenate([empty, *(one[0] for one in listed)]),
             np.concatenate([np.empty(0, dtype=np.int32), *(one[1] for one in listed)]),
             np.concatenate([np.empty(0), *(one[2] for one in listed)]),
-            self.run.edges(self.sample).heads,
+            self.run.edges(self.sample),
         )
 
 
@@ -122,15 +127,6 @@ def stored(ref: str, dtype: str, request: PathsRequest) -> Found:
         else:
             return Found(_looked_at(run, run.request.items.index(item), request.sources), tuple(damaged))
     return Found(None, tuple(damaged))
-
-
-def covers(have: str, wanted: str) -> bool:
-    """Whether paths from all sources of ``wanted`` are among those of ``have``."""
-    from ivcore.runs import SOURCES
-
-    if have in SOURCES and wanted in SOURCES:
-        return SOURCES.index(have) >= SOURCES.index(wanted)
-    return have in ("all", wanted)
 
 
 def stored_task(ref: str, dtype: str, request: PathsRequest) -> tuple[PathsRun | None, tuple[str, ...]]:
@@ -232,10 +228,12 @@ def vocabulary_size(ref: str) -> int | None:
 
 def _alike(ref: str, dtype: str, request: PathsRequest, *, covering: bool = True) -> list[PathsSummary]:
     """The finished traces with the same settings, newest first; ``covering``: that begin at all wanted tokens."""
+    from ivcore.runs import sources_cover
+
     wanted = _settings(request)
     alike = [s for s in summaries() if (s.ref, s.dtype) == (ref, dtype) and _settings(s.request) == wanted]
     if covering:
-        alike = [summary for summary in alike if covers(summary.request.sources, request.sources)]
+        alike = [summary for summary in alike if sources_cover(summary.request.sources, request.sources)]
     if alike and (here := runs.fingerprint(ref)) is not None:
         alike = [summary for summary in alike if summary.fingerprint == here]
     return alike

@@ -52,6 +52,8 @@ def show_task(
     badge: Badge, inputs: PathsInputs, task: Task, notices: DeltaGenerator, link: Link, *, own: bool
 ) -> Shown:
     """Everything about one task. ``own``: it comes from the user's own file."""
+    from ivcore.runs import sources_cover
+
     follows_badge(notices, inputs.family, inputs.stage, inputs.ref, task.instruction)
     request = _request(inputs, task)
     panels = tuple(_panel(stage, ref, inputs, request) for stage, ref in inputs.stages)
@@ -62,7 +64,7 @@ def show_task(
         st.info("Nothing is computed yet for this task and these settings.", icon=":material/hourglass_empty:")
         return Shown(inputs, (), commands, PLAN_NOTE, not own)
     looked_at, run = next((pair for pair in there if pair[0].stage == inputs.stage), there[0])
-    if not paths_runs.covers(run.request.sources, request.sources):
+    if not sources_cover(run.request.sources, request.sources):
         names = {engine: name for name, engine in EMIT.items()}
         st.caption(f"Computed so far: paths that begin at {names[run.request.sources]}.")
     sample = _sample_chooser(run)
@@ -115,12 +117,14 @@ def _places(run: PathsRun, sample: int | None, sources: str) -> tuple[Emitter, .
 
 def _missing(badge: Badge, inputs: PathsInputs, panels: Sequence[Panel], request: PathsRequest) -> None:
     """What is not computed, with its cost and a button for each stage; or the progress of what is under way."""
+    from ivcore.runs import sources_cover
+
     jobs = [paths_runs.job(panel.ref, inputs.dtype, request) for panel in panels]
     if going := tuple(job.key for job in jobs if job is not None and not job.ended):
         watch(going, "Following the paths of", "samples")
         return
     wanted = request.sources
-    lacking = [p for p in panels if p.run is None or not paths_runs.covers(p.run.request.sources, wanted)]
+    lacking = [p for p in panels if p.run is None or not sources_cover(p.run.request.sources, wanted)]
     if not lacking:
         return
     with st.expander(
