@@ -19,6 +19,7 @@ from ui.behaviour.state import behaviour_link
 from ui.behaviour.table import show_table
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
+from ui.model_form import stop_if_failed
 from ui.sweep.state import OWN_FILE
 
 link = take_link()
@@ -37,6 +38,7 @@ with guarded():
         st.info("Choose at least one task above.", icon=":material/checklist:")
         st.stop()
 
+    stop_if_failed([ref for _, ref in inputs.stages], inputs.device, inputs.dtype)
     inputs = replace(inputs, tasks=tuple(form.requests))
     panels = find_panels(inputs, form.requests)
     shares, missing, details = st.container(), st.container(), st.container()

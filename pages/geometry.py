@@ -18,6 +18,7 @@ from ui.geometry.runs import find_panels
 from ui.geometry.state import VIEWS, geometry_link
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
+from ui.model_form import stop_if_failed
 
 link = take_link()
 frame.header(TITLE, LINE)
@@ -34,6 +35,7 @@ with guarded():
     if request is None:
         st.stop()
 
+    stop_if_failed([ref for _, ref in inputs.stages], inputs.device, inputs.dtype)
     panels = find_panels(inputs, request)
     missing = [panel for panel in panels if panel.run is None]
     show_missing(form.badge, inputs, panels, geometry_commands(inputs, missing, form.files))

@@ -7,6 +7,7 @@ import streamlit as st
 from ui import frame, state
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
+from ui.model_form import stop_if_failed
 from ui.stages import result as stages_result
 from ui.stages.files import caption, stages_downloads
 from ui.stages.form import stages_commands, stages_form, stages_link
@@ -27,6 +28,8 @@ with guarded():
         st.stop()
 
     grid = find_panels(inputs.stages, inputs.tasks, inputs.convention)
+    for dtype in sorted({str(panel.run.model["dtype"]) for row in grid for panel in row if panel.run is not None}):
+        stop_if_failed([ref for _, ref in inputs.stages], "auto", dtype)
     if inputs.differences:
         stages_result.show_differences(inputs, grid)
     else:

@@ -10,7 +10,7 @@ from ui import frame, state
 from ui.follows import follows_badge
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
-from ui.model_form import metric_chooser
+from ui.model_form import metric_chooser, stop_if_failed
 from ui.sweep import panels as sweep_panels
 from ui.sweep import result as sweep_result
 from ui.sweep.files import sweep_downloads
@@ -34,6 +34,7 @@ with guarded():
         st.info("Type the folder or the Hugging Face id of a model above.", icon=":material/keyboard:")
         st.stop()
 
+    stop_if_failed((inputs.ref,), inputs.device, inputs.dtype)
     follows_badge(notices, inputs.family, inputs.stage, inputs.ref, request.instruction)
     run = stored_or_started(form.badge, inputs, request)
     tools = st.container(horizontal=True, vertical_alignment="bottom")

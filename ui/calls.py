@@ -1,7 +1,7 @@
 """Cached calls into the engine: what a page asks for is computed once for each set of inputs and model fingerprint.
 
-1. ``model``: at most two models are alive; a third pushes out the one loaded first.
-2. ``verdict``: the self-check, once for each model.
+1. ``model``: at most two models are alive; a third pushes out the one used least recently (``alive``).
+2. ``verdict``: the self-check, once for each model: it is kept on disk.
 3. ``prompt`` and ``report``: keyed on the inputs and the fingerprint.  ``map_report`` holds every single layer and
    pair, so that a click on the map finds its numbers there; only a set of another size costs a pass of its own.
 4. ``warm``: what the first visitor would wait for, done before the server opens.
@@ -11,21 +11,24 @@ Models are not thread-safe, so each call holds the model's own lock while it run
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from .alive import Alive, Which, alive
 from .engine import import_engine
 from .state import PatchInputs
 
 if TYPE_CHECKING:
-    from ivcore.check import CheckReport
-    from ivcore.models import LoadedModel, ModelEntry
+    from ivcore.models import LoadedModel, LoadProgress, ModelEntry
     from ivcore.patching import PatchReport
     from ivcore.prompts import Prompt
+    from ivcore.runs import Verdict
 
 __all__ = [
     "DEPTH",
@@ -34,13 +37,18 @@ __all__ = [
     "is_light",
     "is_quick",
     "is_to_download",
+    "load",
     "map_report",
     "model",
     "n_sets",
+    "others_allowed",
     "prompt",
     "report",
+    "snapshot",
     "verdict",
+    "verdicts",
     "warm",
+    "which",
 ]
 
 DEPTH = 2
@@ -64,16 +72,40 @@ def entries() -> tuple[ModelEntry, ...]:
     return list_models()
 
 
+def others_allowed() -> bool:
+    """Whether models may be opened that the registry does not list."""
+    import_engine()
+    from ivcore import models
+
+    return models.others_allowed()
+
+
 def is_to_download(ref: str) -> bool:
     """Whether loading ``ref`` would first fetch weights from the hub. Raises ModelNotFoundError where it is nothing."""
-    from huggingface_hub import try_to_load_from_cache
-
     from ivcore.models.registry import find_place
 
-    if (hub := find_place(ref).hub) is None:
+    return (hub := find_place(ref).hub) is not None and snapshot(hub) is None
+
+
+def snapshot(hub: str) -> Path | None:
+    """The folder of a hub model that is on this machine with all its weights, named by its commit; else None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config, single, index = (try_to_load_from_cache(hub, name) for name in ("config.json", *_WEIGHTS))
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    whole = isinstance(single, str) or (isinstance(index, str) and _has_shards(folder, Path(index)))
+    return folder if whole else None
+
+
+def _has_shards(folder: Path, index: Path) -> bool:
+    """Whether all files that an index of weights names are there: a download may have been cut off."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    here = [isinstance(try_to_load_from_cache(hub, name), str) for name in ("config.json", *_WEIGHTS)]
-    return not (here[0] and any(here[1:]))
+    return all((folder / str(name)).is_file() for name in names)
 
 
 def is_light(ref: str) -> bool:
@@ -81,18 +113,85 @@ def is_light(ref: str) -> bool:
     return 0 < sum(size for _, size, _ in files(ref)) < _LIGHT
 
 
+def which(ref: str, device: str, dtype: str) -> Which:
+    """The model's name among those in memory; ``auto`` is the device that it stands for."""
+    import torch
+
+    return Which(ref, ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device, dtype)
+
+
 def model(ref: str, device: str, dtype: str) -> LoadedModel:
     """Load a model, or return the one that is alive; a folder whose files changed is loaded anew."""
-    return _load(ref, device, dtype, files(ref))
+    return load(alive(), ref, device, dtype)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def verdict(_model: LoadedModel, fingerprint: str, device: str, dtype: str) -> CheckReport:
-    """The model's self-check."""
-    from ivcore.check import check_model
+def load(
+    models: Alive, ref: str, device: str, dtype: str, on_progress: Callable[[LoadProgress], None] | None = None
+) -> LoadedModel:
+    """The same for a background job, which brings the models along and may be told how far the loading is.
 
-    with _model.lock:
-        return check_model(_model)
+    Raises:
+        ModelError: it cannot be found, loaded or trusted, or is none that the application offers.
+    """
+    from ivcore.errors import ModelNotFoundError, quote
+    from ivcore.models import load_model
+    from ivcore.models.registry import find_place
+
+    if not others_allowed() and ref not in {entry.name for entry in entries()}:
+        raise ModelNotFoundError(f"This app opens only the models that it lists, and {quote(ref)} is none of them.")
+    wanted, place, stamp = which(ref, device, dtype), find_place(ref), files(ref)
+    if models.find(wanted) is None and (folder := place.folder or snapshot(str(place.hub))) is not None:
+        _make_memory(models, wanted, folder)
+
+    def read() -> LoadedModel:
+        return load_model(ref, device=device, dtype=dtype, on_progress=on_progress)
+
+    return models.get(wanted, stamp, read)
+
+
+def _make_memory(models: Alive, wanted: Which, folder: Path) -> None:
+    """Let idle models go, the least recently used first, as long as there is too little memory for another.
+
+    Raises:
+        ModelError: the files of the other cannot be used; then none goes.
+    """
+    import torch
+
+    from ivcore.errors import ModelError
+    from ivcore.models import DTYPES
+    from ivcore.models.folder import inspect_folder
+    from ivcore.models.memory import check_room
+
+    inspected = inspect_folder(folder)
+    if wanted.device == "cuda" and not torch.cuda.is_available():
+        return
+    for other in models.present():
+        try:
+            check_room(inspected, DTYPES[wanted.dtype], torch.device(wanted.device))
+        except ModelError:
+            if other.device == wanted.device:
+                models.release(other)
+
+
+def verdict(_model: LoadedModel, fingerprint: str, device: str, dtype: str) -> Verdict:
+    """The model's self-check, as it was kept or made now."""
+    from ivcore.runs import checked, facts_of, find_verdict
+    from ivcore.store import default_store
+
+    known, store = verdicts(), default_store()
+    found = known.get((fingerprint, device, dtype)) or find_verdict(store, fingerprint, device, dtype)
+    if found is None:
+        with _model.lock:  # whoever waits here finds it kept
+            found = checked(store, _model)
+    # Another name may have been checked before, of the same files.
+    known[fingerprint, device, dtype] = found = replace(found, model=facts_of(_model))
+    return found
+
+
+@st.cache_resource(show_spinner=False)
+def verdicts() -> dict[tuple[str, str, str], Verdict]:
+    """By fingerprint, device and number format, the verdicts that this server was asked for."""
+    return {}
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -141,13 +240,6 @@ def is_quick(loaded: LoadedModel, prompt: Prompt) -> bool:
     weights = 12 * loaded.n_layers * loaded.d_model**2
     work = n_sets(loaded.n_layers) * (weights * len(prompt.ids_target) + loaded.d_model * loaded.vocab_size)
     return work < QUICK_WORK * (50 if loaded.device == "cuda" else 1)
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _load(ref: str, device: str, dtype: str, files: tuple[tuple[str, int, int], ...]) -> LoadedModel:
-    from ivcore.models import load_model
-
-    return load_model(ref, device=device, dtype=dtype)
 
 
 def files(ref: str) -> tuple[tuple[str, int, int], ...]:

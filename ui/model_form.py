@@ -1,22 +1,29 @@
 """What the forms of several pages share: model, device, number format and metric; and the model's self-check.
 
+A model that fails its self-check shows no numbers, only the report.  ``stop_if_failed`` ends a page before its first
+number where the verdict is known already; where it becomes known later (``check_badge``), the page starts over.
+
 Widgets of the same key on several pages offer the same values, since a choice follows the reader from page to page.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from . import calls
+from .report import item_name, show_report, when
 from .state import DEVICES, DTYPES, METRIC_NAMES, METRICS, OTHER
 from .text import and_list, markdown, short_name
+from .verdicts import failures
 
 if TYPE_CHECKING:
-    from ivcore.check import CheckReport
+    from ivcore.models import ModelEntry
+    from ivcore.runs import Verdict
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -28,12 +35,16 @@ __all__ = [
     "model_chooser",
     "number_settings",
     "stages_chooser",
+    "stop_if_failed",
+    "typed_models",
 ]
 
 DEFAULT_MODEL = "ivy-sft"
 DEFAULT_STAGE = "SFT"
 
 _AGREED = "agreed to download"
+_WITHDRAWN = "models whose numbers were withdrawn"
+_TYPED = "models typed in this session"
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ def model_chooser() -> ModelChoice:
     """The model and its stage of training, or a field for any other model."""
     with st.spinner("Starting the engine"):
         entries = calls.entries()
-    families = (*dict.fromkeys(entry.group for entry in entries), OTHER)
+    families = _families(entries)
     family = family_chooser(families)
     if family == OTHER:
         return ModelChoice(family, "", _other_ref(), {"model": families})
@@ -79,12 +90,23 @@ def stages_chooser() -> tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]]
     """
     with st.spinner("Starting the engine"):
         entries = calls.entries()
-    families = (*dict.fromkeys(entry.group for entry in entries), OTHER)
+    families = _families(entries)
     family = family_chooser(families)
     if family != OTHER:
         return family, tuple((entry.stage, entry.name) for entry in entries if entry.group == family), families
     ref = _other_ref()
     return family, ((short_name(ref), ref),) if ref else (), families
+
+
+def typed_models() -> tuple[str, ...]:
+    """Folders and hub ids that were typed in this session, in that order."""
+    return tuple(st.session_state.get(_TYPED, ()))
+
+
+def _families(entries: Sequence[ModelEntry]) -> tuple[str, ...]:
+    """The registry's models, and the entry for any other where those may be opened."""
+    groups = tuple(dict.fromkeys(entry.group for entry in entries))
+    return (*groups, OTHER) if calls.others_allowed() else groups
 
 
 def _other_ref() -> str:
@@ -97,7 +119,11 @@ def _other_ref() -> str:
         width=330,
         help="A local folder in Hugging Face format (safetensors), or a hub id, which is downloaded once.",
     )
-    return str(ref).strip()
+    ref = str(ref).strip()
+    if ref:
+        typed: dict[str, None] = st.session_state.setdefault(_TYPED, {})
+        typed[ref] = None
+    return ref
 
 
 def family_chooser(families: tuple[str, ...]) -> str:
@@ -147,25 +173,44 @@ def agreed_to_download(ref: str) -> bool:
     return False
 
 
-def check_badge(place: DeltaGenerator, report: CheckReport) -> None:
-    """The self-check's verdict; opened, it lists what was checked."""
-    mark = ":green-badge[:material/verified: self-check passed]"
+def check_badge(place: DeltaGenerator, report: Verdict) -> None:
+    """The self-check's verdict; opened, it lists what was checked.  Of a model that fails, the page ends with that."""
     if not report.passed:
-        mark = ":red-badge[:material/gpp_bad: self-check failed]"
-        names = and_list([_item_name(item.name) for item in report.items if not item.passed])
-        st.error(
-            f"This model fails its self-check ({markdown(names)}): do not trust the numbers below. Open the badge."
-        )
-    with place.popover(mark, type="tertiary"):
+        _withdraw(report)
+        _end_with((report,))
+    with place.popover(":green-badge[:material/verified: self-check passed]", type="tertiary"):
         st.markdown("**Before its numbers are shown, the model is checked on this machine.**")
         for item in report.items:
-            sign = ":green[:material/check:]" if item.passed else ":red[:material/close:]"
             st.markdown(
-                f"{sign} **{markdown(_item_name(item.name))}**: {markdown(item.explanation)}  \n"
+                f":green[:material/check:] **{markdown(item_name(item.name))}**: {markdown(item.explanation)}  \n"
                 f":gray[deviation {item.value:.2g}, allowed {item.tolerance:.2g}]"
             )
-        st.caption(markdown(f"Fingerprint {report.fingerprint[:16]}, checked in {report.seconds:.1f} s."))
+        st.caption(markdown(when(report)))
 
 
-def _item_name(name: str) -> str:
-    return name.replace("_", " ")
+def stop_if_failed(refs: Sequence[str], device: str, dtype: str) -> None:
+    """End the page with the report where one of these models is known to fail its self-check."""
+    if failed := failures(refs, device, dtype):
+        _end_with(failed)
+
+
+def _withdraw(report: Verdict) -> None:
+    """Start the page over, once: what it showed before the verdict was known is gone then."""
+    withdrawn: set[Any] = st.session_state.setdefault(_WITHDRAWN, set())
+    which = report.fingerprint, report.model.device, report.model.dtype
+    if which not in withdrawn:
+        withdrawn.add(which)
+        st.rerun()
+
+
+def _end_with(failed: Sequence[Verdict]) -> None:
+    """Show the reports, and nothing after them."""
+    for report in failed:
+        names = and_list([item_name(item.name) for item in report.items if not item.passed])
+        st.error(
+            f"{markdown(report.model.ref)} fails its self-check ({markdown(names)}), so none of its numbers are "
+            "shown. Choose another number format or another model.",
+            icon=":material/gpp_bad:",
+        )
+        show_report(report)
+    st.stop()

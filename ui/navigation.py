@@ -23,6 +23,7 @@ PAGES = {
     "pages/paths.py": "Paths",
     "pages/heads.py": "Heads",
     "pages/published.py": "Published",
+    "pages/models.py": "Models",
 }
 """File to title; the first is the page at the root."""
 

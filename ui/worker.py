@@ -53,7 +53,7 @@ class Job:
 
     def __init__(self, key: str, title: str, lane: str, work: Work) -> None:
         self.key, self.title, self.lane = key, title, lane
-        self._work = work
+        self._work: Work | None = work
         self._lock = threading.Lock()
         self._state = State.QUEUED
         self._wish = threading.Event()
@@ -86,7 +86,7 @@ class Job:
         with self._lock:
             self._wish.set()
             if self._state is State.QUEUED:
-                self._state = State.STOPPED
+                self._state, self._work = State.STOPPED, None
             elif self._state is State.RUNNING:
                 self._state = State.STOPPING
 
@@ -96,17 +96,21 @@ class Job:
             if self._state is not State.QUEUED:
                 return
             self._state, self._begun = State.RUNNING, time.monotonic()
-        state, message = self._outcome()
+            # Not kept beyond its run: it holds a model, and ended jobs are remembered for their messages.
+            work, self._work = self._work, None
+        assert work is not None
+        state, message = self._outcome(work)
+        del work
         with self._lock:
             self._over = time.monotonic()
             self._state, self.message = state, message
 
-    def _outcome(self) -> tuple[State, str | None]:
+    def _outcome(self, work: Work) -> tuple[State, str | None]:
         from ivcore.errors import ExplorerError
         from ivcore.runs import Stopped
 
         try:
-            self._work(self._report, self._wish.is_set)
+            work(self._report, self._wish.is_set)
         except Stopped:
             return State.STOPPED, None
         except ExplorerError as err:
@@ -154,6 +158,11 @@ class Workshop:
         with self._lock:
             lane = [other for other in self._jobs.values() if other.lane == job.lane and not other.ended]
         return tuple(lane[: lane.index(job)]) if job in lane else ()
+
+    def is_busy(self, lane: str) -> bool:
+        """Whether a job of the lane has not ended."""
+        with self._lock:
+            return any(job.lane == lane and not job.ended for job in self._jobs.values())
 
     def _serve(self, lane: str) -> None:
         """Run the lane's jobs until none is left."""

@@ -1,7 +1,7 @@
 """The only meeting of analyses and store: a request is computed once, block by block, and found again by its content.
 
 ``sweep``: a task swept over sets of layers.  ``behaviour``: a task's queries answered and judged.  ``geometry``:
-paraphrases compared.  ``paths``: prompts traced.  ``plan``: many of them, from a TOML file.
+paraphrases compared.  ``paths``: prompts traced.  ``plan``: many of them, from a TOML file.  ``verdicts``: self-checks.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ from .report import (
     trace_lines,
 )
 from .sweep import SweepRequest, SweepRun, SweepSummary, find_sweep, list_sweeps, open_sweep, run_sweep
+from .verdicts import ModelFacts, Verdict, checked, facts_of, find_verdict, kept_verdicts
 
 __all__ = [
     "SOURCES",
@@ -78,6 +79,7 @@ __all__ = [
     "GeometryRun",
     "GeometrySummary",
     "Judged",
+    "ModelFacts",
     "PathsRequest",
     "PathsRun",
     "PathsSummary",
@@ -93,14 +95,18 @@ __all__ = [
     "SweepRequest",
     "SweepRun",
     "SweepSummary",
+    "Verdict",
     "behaviour_document",
     "behaviour_lines",
     "behaviour_request",
+    "checked",
+    "facts_of",
     "find_behaviour",
     "find_covering",
     "find_geometry",
     "find_paths",
     "find_sweep",
+    "find_verdict",
     "geometry_document",
     "geometry_lines",
     "geometry_request",
@@ -108,6 +114,7 @@ __all__ = [
     "heads_document",
     "heads_lines",
     "judge_answers",
+    "kept_verdicts",
     "list_behaviours",
     "list_geometries",
     "list_paths",

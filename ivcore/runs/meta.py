@@ -7,7 +7,7 @@ from typing import Any
 
 from ..models import LoadedModel
 
-__all__ = ["model_document", "model_meta"]
+__all__ = ["library_versions", "model_document", "model_meta"]
 
 _LIBRARIES = ("torch", "transformers", "nnsight", "numpy")
 
@@ -27,4 +27,9 @@ def model_document(model: LoadedModel) -> dict[str, Any]:
 
 def model_meta(model: LoadedModel) -> dict[str, Any]:
     """The part of a run's description that its model and this machine's libraries give."""
-    return {"model": model_document(model), "versions": {name: version(name) for name in _LIBRARIES}}
+    return {"model": model_document(model), "versions": library_versions()}
+
+
+def library_versions() -> dict[str, str]:
+    """By name, the versions of the libraries that numbers depend on."""
+    return {name: version(name) for name in _LIBRARIES}

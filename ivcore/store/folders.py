@@ -16,6 +16,7 @@ from .entries import DAMAGED, DRAFT, RUN, Entry, inspect_draft, inspect_run
 from .files import newest, remove, writing
 from .keys import check_key, is_key
 from .locks import acquire
+from .notes import Note, find_note, keep_note, list_notes
 from .records import Run, open_run, verify
 
 __all__ = ["Freed", "Store", "default_store"]
@@ -104,6 +105,18 @@ class Store:
                 yield draft
             finally:
                 draft.close()
+
+    def keep_note(self, key: str, content: Mapping[str, Any]) -> Note:
+        """Keep a small document under a name. Raises as ``notes.keep_note``."""
+        return keep_note(self.own, key, content)
+
+    def find_note(self, key: str) -> Note | None:
+        """The small document of this name; None where there is none, or it is not what was written."""
+        return find_note(self.own, key)
+
+    def notes(self) -> tuple[Note, ...]:
+        """All small documents that can be read, newest first."""
+        return list_notes(self.own)
 
     def entries(self) -> tuple[Entry, ...]:
         """What is there: one's own runs, bundled ones, drafts. A changed array is not noticed; ``verify_all`` does."""

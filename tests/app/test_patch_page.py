@@ -365,7 +365,7 @@ def test_a_folder_whose_files_changed_is_loaded_anew(open_page: Open, tmp_path: 
 def test_at_most_two_models_stay_alive(open_page: Open, tmp_path: Path) -> None:
     from ui import calls
 
-    calls._load.clear()
+    calls.alive().clear()
     page = open_page()
     for seed in (1, 2):
         page.text_input(key="ref").set_value(str(make_folder(tmp_path / str(seed), n_layers=2, seed=seed))).run()
