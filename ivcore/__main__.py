@@ -367,6 +367,9 @@ def _add_trace(verbs: Any) -> None:
     verb = _add_verb(verbs, "heads", _heads, "which heads do the paths from T_inst use, more than chance would?")
     _add_model(verb)
     _add_task(verb)
+    verb.add_argument(
+        "--offset", type=int, default=0, metavar="N", help="paths from N tokens after T_inst (before: -1); default 0"
+    )
     _add_paths(verb)
 
 

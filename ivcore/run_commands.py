@@ -90,14 +90,14 @@ def trace(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
 
 def heads(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
     """Which heads the paths of a task use, by the options: the JSON document, and lines to read."""
-    from .runs import find_covering, heads_document, heads_lines, run_paths, task_paths_request
+    from .runs import find_covering, heads_document, heads_lines, run_paths, sources_with, task_paths_request
     from .store import default_store
 
     request = task_paths_request(
         _task(options),
         options.samples,
         options.top_k,
-        sources="t_inst",
+        sources=sources_with(options.offset),
         max_rank=options.max_rank,
         surrogate=options.surrogate,
         n_listed=0,
@@ -107,7 +107,7 @@ def heads(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
     run = find_covering(store, model.fingerprint, model.dtype, request) or run_paths(
         store, model, request, on_progress=_Remarks(), max_paths=options.max_paths, memory_budget=budget
     )
-    document = heads_document(run)
+    document = heads_document(run, options.offset)
     return document, heads_lines(document)
 
 
