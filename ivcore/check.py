@@ -1,12 +1,15 @@
 """The self-check: is this model measured rightly?  Its verdict is shown beside every number (DESIGN section 4).
 
-1. ``logits``: the network's steps give the logits of plain transformers.
-2. ``attention_rows``: rows of the model's attention sum to 1 and see nothing ahead.
-3. ``attention_patterns``: the network's patterns are the model's.
-4. ``own_residual``: a patch with the target's own residual changes nothing.
-5. ``nnsight_patch``: the shared-prefix pass equals single patches written with nnsight.
-6. ``batch``: several samples at once equal each alone.
-7. ``paths``: all paths and biases of the frozen network sum to the logits; left out where it is not linear.
+1. ``weights``: every weight is a finite number, those too that the prompts below do not use.
+2. ``logits``: the network's steps give the logits of plain transformers.
+3. ``attention_rows``: rows of the model's attention sum to 1 and see nothing ahead.
+4. ``attention_patterns``: the network's patterns are the model's.
+5. ``windows``: beyond the sliding windows too, which those short prompts rarely reach, the network's masks are those
+   that the model gives its blocks; left out where there is no window.
+6. ``own_residual``: a patch with the target's own residual changes nothing.
+7. ``nnsight_patch``: the shared-prefix pass equals single patches written with nnsight.
+8. ``batch``: several samples at once equal each alone.
+9. ``paths``: all paths and biases of the frozen network sum to the logits; left out where it is not linear.
 
 Differences of logits are given in standard deviations of the model's own logits, so that one tolerance suits all.
 """
@@ -14,8 +17,10 @@ Differences of logits are given in standard deviations of the model's own logits
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +34,8 @@ __all__ = ["CheckItem", "CheckReport", "check_model"]
 
 _N_TOKENS = 12
 _BUDGET = 2**28
+_LONGEST = 8192
+"""Tokens of a mask: one of a longer prompt would not fit beside the model."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,13 @@ class _Probe:
 def check_model(model: LoadedModel) -> CheckReport:
     """Run every item on fixed random prompts; takes the model's lock.  A failed item is reported, not raised."""
     tolerance = _TOLERANCES[model.dtype]
+    windows = _windows_of(model)
     steps: tuple[Callable[[LoadedModel, _Probe, _Tolerance], CheckItem], ...] = (
+        _weights,
         _logits,
         _attention_rows,
         _attention_patterns,
+        *((_windows,) if windows else ()),
         _own_residual,
         _nnsight_patch,
         _batch,
@@ -117,6 +127,12 @@ def _make_probe(model: LoadedModel) -> _Probe:
     vectors = residuals(model, drawn[3].tolist())[:, -1]
     ids = drawn[:3].to(model.device)
     return _Probe(ids, vectors, max(float(_plain(model, ids[:1]).double().std()), 1e-12))
+
+
+def _weights(model: LoadedModel, _probe: _Probe, _tolerance: _Tolerance) -> CheckItem:
+    ends = [torch.stack(torch.aminmax(weight)) for weight in model.hf.parameters()]
+    wrong = sum(not bool(torch.isfinite(pair).all()) for pair in ends)
+    return _count("weights", wrong, "Tensors of weights with something in them that is no finite number")
 
 
 def _logits(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
@@ -146,6 +162,57 @@ def _attention_patterns(model: LoadedModel, probe: _Probe, tolerance: _Tolerance
     return _item(
         "attention_patterns", value, tolerance.attention, "Our attention weights against the model's", tolerance
     )
+
+
+def _windows(model: LoadedModel, _probe: _Probe, _tolerance: _Tolerance) -> CheckItem:
+    network, windows = model.network, _windows_of(model)
+    n_tokens = min(max(windows) + 3, _LONGEST, model.n_positions or _LONGEST)
+    masks = _masks(model, n_tokens)
+    # Blocks of a kind share one mask, so that each needs to be compared once.
+    kinds = {(id(mask), network.window(layer)): (layer, mask) for layer, mask in enumerate(masks)}
+    wrong = 0
+    for layer, mask in kinds.values():
+        hidden = network.hidden(layer, n_tokens, torch.device(model.device))
+        wrong += int((hidden if mask is None else hidden != (mask[0, 0] < 0)).sum())
+    sizes = ", ".join(map(str, sorted(windows)))
+    what = f"Pairs of {n_tokens} tokens that our masks and the model's hide differently, with windows of {sizes}"
+    return _count("windows", wrong, what)
+
+
+def _windows_of(model: LoadedModel) -> set[int]:
+    """The network's, and the configuration's, which the network may have missed."""
+    windows = {model.network.window(layer) for layer in range(model.n_layers)}
+    windows.add(getattr(model.hf.config, "sliding_window", None))
+    return {window for window in windows if window is not None}
+
+
+def _masks(model: LoadedModel, n_tokens: int) -> list[Tensor | None]:
+    """What the model itself adds to the attention scores of each block (1, 1, n_tokens, n_tokens), blocks left out."""
+    found: list[Tensor | None] = []
+    ids = torch.zeros(1, n_tokens, dtype=torch.long, device=model.device)
+    with _passed_over(model.network.blocks_of(model.hf), found):
+        model.hf(input_ids=ids, use_cache=False, logits_to_keep=1)
+    return found
+
+
+@contextmanager
+def _passed_over(blocks: Iterable[Any], masks: list[Tensor | None]) -> Iterator[None]:
+    """Let each block give back what enters it and keep its mask: a whole pass at this length would take minutes."""
+
+    def forward(x: Tensor, *_: Any, attention_mask: Tensor | None = None, **__: Any) -> Tensor:
+        masks.append(attention_mask)
+        return x
+
+    before = [(block, vars(block).get("forward")) for block in blocks]
+    try:
+        for block, _ in before:
+            block.forward = forward
+        yield
+    finally:
+        for block, own in before:
+            del block.forward
+            if own is not None:  # set by a tracer
+                block.forward = own
 
 
 def _own_residual(model: LoadedModel, probe: _Probe, tolerance: _Tolerance) -> CheckItem:
@@ -208,6 +275,10 @@ def _logit_item(
 
 def _item(name: str, value: float, limit: float, what: str, tolerance: _Tolerance) -> CheckItem:
     return CheckItem(name, value <= limit, value, limit, f"{what} (at most {limit:g}: {tolerance.reason}).")
+
+
+def _count(name: str, value: int, what: str) -> CheckItem:
+    return CheckItem(name, value == 0, float(value), 0.0, f"{what} (at most 0: nothing here is rounded).")
 
 
 def _worse(value: float, found: Tensor, expected: Tensor) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .families import FAMILIES, Family
 from .loading import DEVICES, DTYPES, LoadedModel, from_pretrained_parts, load_model
 from .network import Network, Rotary, causal_mask
-from .registry import ModelEntry, list_models
+from .progress import LoadProgress
+from .registry import ModelEntry, list_models, others_allowed
 from .weights import Affine, BlockWeights, Norm
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Affine",
     "BlockWeights",
     "Family",
+    "LoadProgress",
     "LoadedModel",
     "ModelEntry",
     "Network",
@@ -24,4 +26,5 @@ __all__ = [
     "from_pretrained_parts",
     "list_models",
     "load_model",
+    "others_allowed",
 ]

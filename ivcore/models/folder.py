@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from .families import Family, find_family
 
 __all__ = ["ModelFolder", "check_config", "fingerprint", "inspect_folder", "read_json"]
 
+_PART = 2**24
+"""Bytes that are hashed at a time."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -31,6 +34,11 @@ class ModelFolder:
     path: Path
     family: Family
     weights: tuple[Path, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all weights on the disk."""
+        return sum(file.stat().st_size for file in self.weights)
 
 
 def inspect_folder(path: Path) -> ModelFolder:
@@ -80,12 +88,20 @@ def check_config(config: dict[str, Any]) -> Family:
     return find_family(architectures[0])
 
 
-def fingerprint(folder: ModelFolder) -> str:
-    """SHA-256 (hex) over names and contents of config.json, tokenizer.json and the weights, in the order of names."""
-    total = hashlib.sha256()
+def fingerprint(folder: ModelFolder, on_bytes: Callable[[int], None] = lambda _done: None) -> str:
+    """SHA-256 (hex) over names and contents of config.json, tokenizer.json and the weights, in the order of names.
+
+    ``on_bytes`` is told how many bytes of the weights are done.
+    """
+    total, done = hashlib.sha256(), 0
     for file in sorted((folder.path / "config.json", folder.path / "tokenizer.json", *folder.weights)):
+        content = hashlib.sha256()
         with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256")
+            while part := stream.read(_PART):
+                content.update(part)
+                if file in folder.weights:
+                    done += len(part)
+                    on_bytes(done)
         total.update(f"{file.name}\0{content.hexdigest()}\n".encode())
     return total.hexdigest()
 

@@ -5,6 +5,8 @@
 3. Whether it fits is told before its weights are read (``memory``).
 4. transformers loads it with eager attention.  What transformers would only warn about (weights that are missing,
    left over or of another shape; a tokenizer larger than the embedding) is an error here.
+
+Steps 2 to 4 are for one model at a time, so that no two are promised the same memory.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +29,7 @@ from .folder import ModelFolder, fingerprint, inspect_folder
 from .hub import fetch
 from .memory import check_room
 from .network import Network
+from .progress import OnProgress, Teller
 from .registry import find_place
 
 __all__ = ["DEVICES", "DTYPES", "LoadedModel", "from_pretrained_parts", "load_model"]
@@ -38,6 +41,9 @@ DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64,
 }
 DEVICES = ("auto", "cpu", "cuda")
+
+_READING = threading.Lock()
+"""Held while weights are read: the room in memory is shared, and the settings of transformers are of the process."""
 
 
 @dataclass
@@ -70,7 +76,14 @@ class LoadedModel:
     """nnsight's wrapper, made at the first trace."""
 
 
-def load_model(ref: str, *, device: str = "auto", dtype: str = "float32", revision: str | None = None) -> LoadedModel:
+def load_model(
+    ref: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    revision: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> LoadedModel:
     """Load a bundled model, a local folder in Hugging Face format, or a hub id.
 
     Args:
@@ -78,6 +91,7 @@ def load_model(ref: str, *, device: str = "auto", dtype: str = "float32", revisi
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``.
         revision: branch, tag or commit; for hub ids only.
+        on_progress: told in this thread how far it is; what it raises stops the loading and comes out of this call.
 
     Raises:
         ModelError: it cannot be found, loaded or trusted; the subclass says which.
@@ -89,15 +103,18 @@ def load_model(ref: str, *, device: str = "auto", dtype: str = "float32", revisi
         raise InputError(
             f"{quote(ref)} is a local folder, which has no revision {quote(revision)}; leave the revision out."
         )
+    tell = Teller(on_progress)
     with _quiet():
-        path = place.folder or fetch(str(place.hub), revision)
+        path = place.folder or fetch(str(place.hub), revision, tell)
+    with _READING, _quiet():
         folder = inspect_folder(path)
         check_room(folder, chosen_dtype, chosen_device)
-        hf = _load_weights(folder, chosen_dtype)
+        hf = _load_weights(folder, chosen_dtype, tell)
         tokenizer = _load_tokenizer(folder)
-    _check_vocabulary(tokenizer, hf)
-    commit = path.name if place.hub else None
-    return _assemble(_to_device(hf, chosen_device), tokenizer, ref, commit, fingerprint(folder))
+        _check_vocabulary(tokenizer, hf)
+        hf = _to_device(hf, chosen_device)
+    digest = fingerprint(folder, lambda done: tell("read", (folder.n_bytes + done) // 2, folder.n_bytes))
+    return _assemble(hf, tokenizer, ref, path.name if place.hub else None, digest)
 
 
 def from_pretrained_parts(hf_model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ref: str) -> LoadedModel:
@@ -142,23 +159,26 @@ def _assemble(
     )
 
 
-def _load_weights(folder: ModelFolder, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(folder: ModelFolder, dtype: torch.dtype, tell: Teller) -> PreTrainedModel:
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder.path,
-            dtype=dtype,
-            attn_implementation="eager",
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with _counting(lambda share: tell("read", int(share * folder.n_bytes / 2), folder.n_bytes)):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder.path,
+                dtype=dtype,
+                attn_implementation="eager",
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
     except (MemoryError, torch.OutOfMemoryError) as err:
         raise ModelError(
             f"{quote(folder.path.name)} does not fit into memory; try --dtype bfloat16 or a smaller model."
         ) from err
     except Exception as err:
+        if err is tell.raised:
+            raise
         raise DamagedModelError(
             f"{quote(folder.path.name)} cannot be loaded ({_reason(err)}); config.json and weights do not fit "
             "together, so get the folder again."
@@ -226,6 +246,27 @@ def _to_device(hf: PreTrainedModel, device: torch.device) -> PreTrainedModel:
 
 def _reason(err: BaseException) -> str:
     return (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
+
+
+@contextmanager
+def _counting(on_share: Callable[[float], None]) -> Iterator[None]:
+    """Tell the share of tensors that transformers has read, through the hook that it has for its progress bars."""
+
+    def counted(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return _shares(args[0], on_share) if args and hasattr(args[0], "__len__") else factory(*args, **options)
+
+    before = transformers_logging.set_tqdm_hook(counted)
+    try:
+        yield
+    finally:
+        transformers_logging.set_tqdm_hook(before)
+
+
+def _shares(items: Any, on_share: Callable[[float], None]) -> Iterator[Any]:
+    for number, item in enumerate(items):
+        on_share(number / len(items))
+        yield item
+    on_share(1.0)
 
 
 @contextmanager

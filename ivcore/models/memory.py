@@ -12,7 +12,7 @@ from safetensors import safe_open
 from ..errors import ModelError, quote
 from .folder import ModelFolder
 
-__all__ = ["check_room", "free_bytes", "weight_bytes"]
+__all__ = ["check_room", "free_bytes", "size_text", "weight_bytes"]
 
 _MARGIN = 1.05
 """What loading and a short prompt take beside the weights."""
@@ -41,14 +41,15 @@ def check_room(folder: ModelFolder, dtype: torch.dtype, device: torch.device) ->
     needed, free = int(weight_bytes(folder, dtype) * _MARGIN), free_bytes(device)
     if free is None or needed <= free:
         return
-    smaller = "" if dtype.itemsize <= 2 else f" --dtype bfloat16 ({_gib(needed * 2 // dtype.itemsize)}),"
+    smaller = "" if dtype.itemsize <= 2 else f" --dtype bfloat16 ({size_text(needed * 2 // dtype.itemsize)}),"
     raise ModelError(
-        f"{quote(folder.path.name)} needs {_gib(needed)} in {str(dtype).removeprefix('torch.')} but {_gib(free)} are "
-        f"free on the device {device.type}; choose{smaller} a smaller model, or free some memory."
+        f"{quote(folder.path.name)} needs {size_text(needed)} in {str(dtype).removeprefix('torch.')} but "
+        f"{size_text(free)} are free on the device {device.type}; choose{smaller} a smaller model, or free some memory."
     )
 
 
-def _gib(n: int) -> str:
+def size_text(n: int) -> str:
+    """A number of bytes for people to read."""
     return f"{n / 2**30:.1f} GiB" if n >= 2**29 else f"{n / 2**20:.0f} MiB"
 
 

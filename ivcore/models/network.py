@@ -69,9 +69,13 @@ class Network:
         """The factor on query-key products in this layer."""
         return self._blocks[layer].scale
 
+    def window(self, layer: int) -> int | None:
+        """How many tokens a token of this layer sees, itself among them; None where it sees all before it."""
+        return self._blocks[layer].window
+
     def hidden(self, layer: int, n_tokens: int, device: torch.device) -> Tensor:
         """True where a token (row) of this layer does not see another (column): tensor (n_tokens, n_tokens)."""
-        return causal_mask(n_tokens, device, self._blocks[layer].window)
+        return causal_mask(n_tokens, device, self.window(layer))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids (..., n_tokens), the first at position 0 -> residual before the first block."""

@@ -10,10 +10,11 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import ModelNotFoundError, quote
 
-__all__ = ["REPOSITORY", "ModelEntry", "Place", "find_place", "list_models"]
+__all__ = ["REPOSITORY", "ModelEntry", "Place", "find_place", "list_models", "others_allowed"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """The folder that holds ``ivcore/`` and ``ivy/``."""
@@ -55,7 +56,6 @@ class Place:
 @cache
 def list_models() -> tuple[ModelEntry, ...]:
     """The models of ``registry.toml``, in its order."""
-    rows = tomllib.loads((Path(__file__).parent / "registry.toml").read_text(encoding="utf-8"))["model"]
     return tuple(
         ModelEntry(
             name=row["name"],
@@ -65,8 +65,18 @@ def list_models() -> tuple[ModelEntry, ...]:
             path=REPOSITORY / row["path"] if "path" in row else None,
             hub=row.get("hub"),
         )
-        for row in rows
+        for row in _table()["model"]
     )
+
+
+def others_allowed() -> bool:
+    """Whether people who use the application may name any other model; the command line always may."""
+    return bool(_table()["others"])
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / "registry.toml").read_text(encoding="utf-8"))
 
 
 def find_place(ref: str) -> Place:
@@ -85,8 +95,8 @@ def find_place(ref: str) -> Place:
         return Place(hub=ref)
     if "/" in ref or "\\" in ref or ref.startswith((".", "~")):
         raise ModelNotFoundError(
-            f"There is no folder {quote(ref)}; give the folder that holds config.json and model.safetensors, or one of "
-            f"{_names()}."
+            f"There is no folder {quote(ref)}; give the folder that holds config.json and model.safetensors, a hub id "
+            f"of the form 'org/name', or one of {_names()}."
         )
     raise ModelNotFoundError(
         f"There is no model {quote(ref)}; choose one of {_names()}, a local folder, or a hub id of the form 'org/name'."

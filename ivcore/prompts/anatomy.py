@@ -1,7 +1,8 @@
 """Prompt anatomy: segments, T_inst, T_last, the filler and the answer token (DESIGN section 2).
 
 1. The *full prompt* is instruction + one space + query, cut into tokens as one text.  With ``chat`` the tokenizer's
-   own chat template wraps it as one user message with the generation prompt.
+   own chat template wraps it as one user message with the generation prompt (``chat``); no BOS is added to the
+   template's own.
 2. The instruction segment ends at ``T_inst``.  Where the tokenizer cuts the text up to the end of the instruction just
    as it does within the full prompt, that is its last token; else the tokenizer's offsets decide and a warning says so.
 3. The *target prompt* is the filler and then exactly the full prompt's tokens after the instruction segment; in a chat
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import AnswerError, InputError, PromptError, quote
+from .chat import ChatText, control_token, lead_of_answer, wrap
 from .display import token_text, token_texts
-from .encoding import Boundary, boundary, encode, encode_alone
+from .encoding import boundary, encode, encode_alone
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,7 +28,10 @@ __all__ = ["MAX_CHARACTERS", "Answer", "Prompt", "build_answer", "build_prompt",
 MAX_CHARACTERS = 20_000
 """Longer texts are refused before they are cut into tokens."""
 
-_SENTINEL = "instruction-and-query-stand-here"
+_MERGED = (
+    "The tokenizer merges the chat template's end with the start of the instruction in one token, which counts to the "
+    "template and so stays in the target prompt."
+)
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,9 @@ def build_prompt(
     """
     _check_text(instruction, "instruction", PromptError)
     _check_text(query, "query", PromptError)
-    text, start = _chat_text(tokenizer, instruction, query) if chat else (f"{instruction} {query}", 0)
-    cut = _cut(tokenizer, text, start, start + len(instruction), chat)
+    message = f"{instruction} {query}"
+    wrapped = wrap(tokenizer, message) if chat else ChatText(message, 0)
+    cut = _cut(tokenizer, wrapped.text, wrapped.start, wrapped.start + len(instruction), chat)
     filler_id = _filler_id(tokenizer, filler)
     target = (*cut.ids[: cut.n_before], filler_id, *cut.ids[cut.last + 1 :])
     source = _position(t_inst, cut.last, len(cut.ids), "T_inst", "full prompt")
@@ -109,7 +115,7 @@ def build_prompt(
     return Prompt(
         instruction=instruction,
         query=query,
-        text_full=text,
+        text_full=wrapped.text,
         ids_full=cut.ids,
         tokens_full=token_texts(tokenizer, cut.ids),
         t_inst=source,
@@ -120,7 +126,11 @@ def build_prompt(
         patch_position=patched,
         filler=filler,
         chat=chat,
-        warnings=(*cut.warnings, *_remarks(tokenizer, cut.ids, target, query, source > cut.last, chat)),
+        warnings=(
+            *wrapped.warnings,
+            *cut.warnings,
+            *_remarks(tokenizer, cut.ids, target, message, source > cut.last, chat),
+        ),
     )
 
 
@@ -139,11 +149,13 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]
 def build_answer(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> Answer:
     """The first token of ``text`` as it continues the full prompt: with a leading space where the prompt ends in none.
 
+    In a chat it starts the assistant's turn, and what the template puts there stands before it instead.
+
     Raises:
         AnswerError: ``text`` is empty, too long, or makes no token or only the unknown token.
     """
     _check_text(text, "answer", AnswerError)
-    lead = "" if prompt.text_full[-1:].isspace() or text[:1].isspace() else " "
+    lead = "" if text[:1].isspace() else _lead(tokenizer, prompt)
     n = len(prompt.ids_full)
     joined = encode(tokenizer, prompt.text_full + lead + text, special=not prompt.chat).ids
     merges = joined[:n] != prompt.ids_full
@@ -154,6 +166,14 @@ def build_answer(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) 
         raise AnswerError(f"The tokenizer has no token for the answer {quote(text)}; give an answer it can write.")
     token = token_text(tokenizer, ids[0])
     return Answer(text, ids[0], token, len(ids), _answer_remarks(text, token, len(ids), merges))
+
+
+def _lead(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
+    if prompt.chat:
+        lead = lead_of_answer(tokenizer, f"{prompt.instruction} {prompt.query}", prompt.text_full)
+        if lead is not None:
+            return lead
+    return "" if prompt.text_full[-1:].isspace() else " "
 
 
 def token_answer(tokenizer: PreTrainedTokenizerBase, token_id: int) -> Answer:
@@ -175,39 +195,28 @@ class _Cut:
 def _cut(tokenizer: PreTrainedTokenizerBase, text: str, start: int, end: int, chat: bool) -> _Cut:
     """Cut ``text``, whose characters ``start`` to ``end`` are the instruction."""
     whole = encode(tokenizer, text, special=not chat)
-    before = boundary(tokenizer, whole, text, start, special=not chat) if start else Boundary(0)
+    n_before = _n_before(whole.offsets, text, start) if start else 0
     inside = boundary(tokenizer, whole, text, end, special=not chat)
-    if inside.n_tokens <= before.n_tokens:
+    if inside.n_tokens <= n_before:
         raise PromptError(
             "The tokenizer makes no token of the instruction; write it in characters that the model's vocabulary has."
         )
     if inside.n_tokens == len(whole.ids):
         raise PromptError("The tokenizer leaves no token of its own for the query; write a longer query.")
-    return _Cut(whole.ids, before.n_tokens, inside.n_tokens - 1, (*before.warnings, *inside.warnings))
+    merged = n_before > 0 and whole.offsets[n_before - 1][1] > start
+    return _Cut(whole.ids, n_before, inside.n_tokens - 1, ((_MERGED,) if merged else ()) + inside.warnings)
 
 
-def _chat_text(tokenizer: PreTrainedTokenizerBase, instruction: str, query: str) -> tuple[str, int]:
-    """The chat template's text around the message, and the character at which the instruction starts in it."""
-    if not tokenizer.chat_template:
-        raise PromptError("This model's tokenizer has no chat template; leave the chat option off.")
-    before, found, after = _render(tokenizer, _SENTINEL).partition(_SENTINEL)
-    content = f"{instruction} {query}"
-    text = _render(tokenizer, content)
-    if not found or text != before + content + after:
-        raise PromptError(
-            "The chat template changes the message it wraps, so the instruction cannot be found in it; remove spaces "
-            "and line breaks around instruction and query, or leave the chat option off."
-        )
-    return text, len(before)
+def _n_before(offsets: tuple[tuple[int, int], ...], text: str, start: int) -> int:
+    """How many tokens belong to what stands before character ``start``.
 
-
-def _render(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
-    message = [{"role": "user", "content": content}]
-    try:
-        return str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
-    except Exception as err:
-        reason = " ".join(str(err).split())[:120]
-        raise PromptError(f"The chat template cannot be applied ({reason}); leave the chat option off.") from err
+    A token of white space before it and the instruction's first letters is the instruction's: it would else leave the
+    instruction's first word in the target prompt.
+    """
+    for n, (first, end) in enumerate(offsets):
+        if first >= start or (text[first:start].isspace() and text[start:end].strip()):
+            return n
+    return len(offsets)
 
 
 def _filler_id(tokenizer: PreTrainedTokenizerBase, filler: str) -> int:
@@ -258,7 +267,7 @@ def _remarks(
     tokenizer: PreTrainedTokenizerBase,
     full: tuple[int, ...],
     target: tuple[int, ...],
-    query: str,
+    message: str,
     late: bool,
     chat: bool,
 ) -> tuple[str, ...]:
@@ -268,12 +277,14 @@ def _remarks(
     found = []
     if late:
         found.append("T_inst stands after the instruction: the source vectors have read part of the query.")
-    if query[-1:].isspace():
+    if message[-1:].isspace():
         found.append("The query ends in white space, after which most models expect another token than after ':'.")
     if unknown is not None and unknown in full:
         found.append(
             f"The model has no token for {full.count(unknown)} piece(s) of the text and reads them as unknown."
         )
+    if not chat and (control := control_token(tokenizer, message)) is not None:
+        found.append(f"The model reads {quote(control)} in the text as a control token, not as these characters.")
     if not chat and bos is not None and full[0] == bos != target[0]:
         found.append(
             "This tokenizer starts every text with its BOS token; the target prompt starts with the filler instead."

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ivcore.check import CheckReport, check_model
-from ivcore.models import LoadedModel, Network, from_pretrained_parts
+from ivcore.models import LoadedModel, Network, causal_mask, from_pretrained_parts
 from ivcore.patching import shared_prefix
-from tests.conftest import make_llama, make_olmo2, make_tokenizer
+from tests.conftest import MAKERS, make_gemma2, make_llama, make_olmo2, make_tokenizer
 
 
 def fresh(make: Callable[[], Any] = make_olmo2, dtype: torch.dtype = torch.float64) -> LoadedModel:
@@ -32,6 +32,7 @@ def test_whole_models_pass(make: Callable[[], Any], dtype: torch.dtype) -> None:
     assert report.passed, failed(report)
     assert report.fingerprint == model.fingerprint
     assert [item.name for item in report.items] == [
+        "weights",
         "logits",
         "attention_rows",
         "attention_patterns",
@@ -113,8 +114,74 @@ def test_weights_that_are_not_numbers_fail() -> None:
     with torch.no_grad():
         model.hf.model.layers[2].mlp.up_proj.weight[0, 0] = float("nan")
     report = check_model(model)
-    assert "logits" in failed(report)
+    assert {"weights", "logits"} <= failed(report)
     assert not report.passed
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_weight_that_is_no_number_fails_where_no_prompt_needs_it(value: float) -> None:
+    """The row of a token that no tokenizer makes."""
+    model = fresh()
+    assert len(model.tokenizer) < model.vocab_size
+    with torch.no_grad():
+        model.hf.model.embed_tokens.weight[-1, 3] = value
+    assert failed(check_model(model)) == {"weights"}
+
+
+WINDOWED = {"mistral": 14, "qwen2": 15, "qwen3": 16, "gemma2": 17, "gemma3": 18, "olmo3": 19, "phi3": 20}
+"""Windows that the short prompts do not reach."""
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_windows_longer_than_the_short_prompts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that knows no window, or one of another length, fails by the masks alone."""
+    make: Any = MAKERS[name]
+    model = fresh(lambda: make(sliding_window=WINDOWED[name]))
+    report, right = check_model(model), model.network
+    assert report.passed, failed(report)
+    windows = next(item for item in report.items if item.name == "windows")
+    assert f"of {WINDOWED[name] + 3} tokens" in windows.explanation
+
+    model.network = Network(model.hf, replace(right.family, window=None))
+    assert failed(check_model(model)) == {"windows"}
+
+    def longer(layer: int, n_tokens: int, device: torch.device) -> torch.Tensor:
+        window = right.window(layer)
+        return causal_mask(n_tokens, device, None if window is None else window + 1)
+
+    model.network = right
+    monkeypatch.setattr(right, "hidden", longer)
+    assert failed(check_model(model)) == {"windows"}
+
+
+def test_a_window_in_the_wrong_layers_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fresh(lambda: make_gemma2(sliding_window=20))
+    own = model.network.hidden
+    monkeypatch.setattr(model.network, "hidden", lambda layer, *rest: own(max(layer - 1, 0), *rest))
+    assert failed(check_model(model)) == {"windows"}
+
+
+def test_a_window_that_the_model_leaves_aside_is_no_fault() -> None:
+    """Llama's configuration may hold any key; its attention knows no window."""
+    report = check_model(fresh(lambda: make_llama(sliding_window=20)))
+    assert "windows" in {item.name for item in report.items}
+    assert report.passed
+
+
+def test_the_blocks_are_whole_after_their_masks_are_read() -> None:
+    model = fresh(lambda: make_gemma2(sliding_window=20))
+    ids = torch.tensor([[5, 300, 17]])
+    before = model.hf(input_ids=ids).logits
+    for _ in range(2):
+        assert check_model(model).passed
+        assert torch.equal(model.hf(input_ids=ids).logits, before)
+
+
+def test_a_window_longer_than_the_context_is_compared_within_it() -> None:
+    model = fresh(lambda: make_gemma2(sliding_window=5000))
+    windows = next(item for item in check_model(model).items if item.name == "windows")
+    assert windows.passed
+    assert "of 96 tokens" in windows.explanation
 
 
 def test_a_short_context_is_no_obstacle() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ivcore.errors import DamagedModelError, InputError, ModelError, ModelNotFoundError, UnknownFamilyError
-from ivcore.models import LoadedModel, from_pretrained_parts, list_models, load_model
+from ivcore.models import LoadedModel, LoadProgress, from_pretrained_parts, list_models, load_model
 from ivcore.models.registry import REPOSITORY
 from tests.conftest import make_llama, make_olmo2, make_tokenizer, save_folder
 
@@ -77,6 +79,58 @@ def test_shards_and_llama(tmp_path: Path) -> None:
     assert model.n_kv_heads == 3
     next(sharded.glob("*00002*.safetensors")).unlink()
     assert "lacks the weights file" in refused(str(sharded))
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_reading_tells_its_bytes(tmp_path: Path, shards: bool) -> None:
+    folder = save_folder(make_llama(), tmp_path / "tiny", max_shard_size="20KB" if shards else "1GB")
+    told: list[LoadProgress] = []
+    model = load_model(str(folder), device="cpu", on_progress=told.append)
+    total = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    assert {(progress.stage, progress.total) for progress in told} == {("read", total)}
+    done = [progress.done for progress in told]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, total)
+    assert len(set(done)) > len(model.hf.state_dict()) // 2, "tensor by tensor"
+    assert model.fingerprint == load_model(str(folder), device="cpu").fingerprint
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_reading_can_be_stopped(saved: Path, share: float) -> None:
+    """While tensors are read and while the fingerprint is taken; the wish is no damage of the folder."""
+
+    class Enough(Exception):
+        pass
+
+    def stop(progress: LoadProgress) -> None:
+        assert progress.total is not None
+        if progress.done >= share * progress.total:
+            raise enough
+
+    enough = Enough()
+    with pytest.raises(Enough) as caught:
+        load_model(str(saved), device="cpu", on_progress=stop)
+    assert caught.value is enough
+    assert load_model(str(saved), device="cpu").n_layers == 5, "the next one is not held up"
+
+
+def test_two_models_are_not_read_at_once(saved: Path) -> None:
+    """Else both would be promised the same free memory."""
+    inside, most = 0, 0
+
+    def reading(progress: LoadProgress) -> None:
+        nonlocal inside, most
+        assert progress.total is not None
+        if progress.done == 0:
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.1)
+        elif progress.done == progress.total // 2:
+            inside -= 1
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: load_model(str(saved), device="cpu", on_progress=reading), range(3)))
+    assert most == 1
 
 
 def test_the_fingerprint_is_of_the_contents(saved: Path, folder: Path) -> None:
@@ -148,6 +202,9 @@ def test_a_bundled_name_goes_to_its_checkpoint(saved: Path, tmp_path: Path, monk
         ("https://huggingface.co/org/name", "There is no folder"),
         ("C:\\models\\x", "There is no folder"),
         ("-x/y", "There is no folder"),
+        ("org/na me", "a hub id of the form 'org/name'"),
+        ("org/../../etc", "There is no folder"),
+        ("org/name@main", "a hub id of the form 'org/name'"),
     ],
 )
 def test_names_that_mean_nothing(ref: Any, message: str) -> None:
