@@ -152,10 +152,17 @@ def _load(options: argparse.Namespace) -> tuple[LoadedModel, float]:
     import torch
 
     from .models import load_model
+    from .run_commands import Remarks
 
     torch.manual_seed(options.seed)
-    start = time.perf_counter()
-    model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    start, remarks = time.perf_counter(), Remarks()
+    model = load_model(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        revision=options.revision,
+        on_progress=remarks.loading,
+    )
     return model, time.perf_counter() - start
 
 
