@@ -83,7 +83,7 @@ def tracer(folder: Path) -> Callable[..., tuple[Tracer, int, int]]:
 
 def picture(page: AppTest) -> dict[str, Any]:
     """What the graph was given."""
-    (found,) = page.get("bidi_component")
+    found = next(one for one in page.get("bidi_component") if one.proto.component_name.endswith("iv_paths_graph"))
     data: dict[str, Any] = json.loads(found.proto.json)
     return data
 
