@@ -152,10 +152,17 @@ def _load(options: argparse.Namespace) -> tuple[LoadedModel, float]:
     import torch
 
     from .models import load_model
+    from .run_commands import Remarks
 
     torch.manual_seed(options.seed)
-    start = time.perf_counter()
-    model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    start, remarks = time.perf_counter(), Remarks()
+    model = load_model(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        revision=options.revision,
+        on_progress=remarks.loading,
+    )
     return model, time.perf_counter() - start
 
 
@@ -367,6 +374,9 @@ def _add_trace(verbs: Any) -> None:
     verb = _add_verb(verbs, "heads", _heads, "which heads do the paths from T_inst use, more than chance would?")
     _add_model(verb)
     _add_task(verb)
+    verb.add_argument(
+        "--offset", type=int, default=0, metavar="N", help="paths from N tokens after T_inst (before: -1); default 0"
+    )
     _add_paths(verb)
 
 

@@ -15,11 +15,11 @@ from .errors import DataError
 
 if TYPE_CHECKING:
     from .behaviour.llm_judge import JudgeSettings
-    from .models import LoadedModel
+    from .models import LoadedModel, LoadProgress
     from .prompts.tasks import Task
     from .runs import BehaviourRun, GeometryRun, PathsRun, Planned, Progress, SweepRun
 
-__all__ = ["evaluate", "geometry", "heads", "precompute", "sweep", "trace"]
+__all__ = ["Remarks", "evaluate", "geometry", "heads", "precompute", "sweep", "trace"]
 
 _SECONDS_BETWEEN_REMARKS = 2.0
 
@@ -33,7 +33,7 @@ def sweep(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
         _task(options), options.samples, options.depth, options.convention, options.seed, options.filler
     )
     budget = int(options.memory * 2**30)
-    run = run_sweep(default_store(), model, request, on_progress=_Remarks(), memory_budget=budget)
+    run = run_sweep(default_store(), model, request, on_progress=Remarks(), memory_budget=budget)
     document = sweep_document(run)
     return document, sweep_lines(document)
 
@@ -46,7 +46,7 @@ def evaluate(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], li
     task = _task(options)
     request = behaviour_request(task, options.samples, options.seed, _other_columns(task, options))
     settings = _judge_settings(options)
-    run = run_behaviour(default_store(), model, request, on_progress=_Remarks())
+    run = run_behaviour(default_store(), model, request, on_progress=Remarks())
     judged = None if settings is None else judge_answers(run, settings)
     return behaviour_document(run, judged), behaviour_lines(run, judged)
 
@@ -62,7 +62,7 @@ def geometry(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], li
     else:
         sets = [load_paraphrase_csv(Path(path)) for path in options.paraphrases]
     request = geometry_request(sets, options.component, released=options.released, seed=options.seed)
-    run = run_geometry(default_store(), model, request, on_progress=_Remarks())
+    run = run_geometry(default_store(), model, request, on_progress=Remarks())
     return geometry_document(run), geometry_lines(run)
 
 
@@ -82,7 +82,7 @@ def trace(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
     )
     budget = int(options.memory * 2**30)
     run = run_paths(
-        default_store(), model, request, on_progress=_Remarks(), max_paths=options.max_paths, memory_budget=budget
+        default_store(), model, request, on_progress=Remarks(), max_paths=options.max_paths, memory_budget=budget
     )
     document = trace_document(run)
     return document, trace_lines(document)
@@ -90,14 +90,14 @@ def trace(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
 
 def heads(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[str]]:
     """Which heads the paths of a task use, by the options: the JSON document, and lines to read."""
-    from .runs import find_covering, heads_document, heads_lines, run_paths, task_paths_request
+    from .runs import find_covering, heads_document, heads_lines, run_paths, sources_with, task_paths_request
     from .store import default_store
 
     request = task_paths_request(
         _task(options),
         options.samples,
         options.top_k,
-        sources="t_inst",
+        sources=sources_with(options.offset),
         max_rank=options.max_rank,
         surrogate=options.surrogate,
         n_listed=0,
@@ -105,9 +105,9 @@ def heads(model: LoadedModel, options: Namespace) -> tuple[dict[str, Any], list[
     )
     store, budget = default_store(), int(options.memory * 2**30)
     run = find_covering(store, model.fingerprint, model.dtype, request) or run_paths(
-        store, model, request, on_progress=_Remarks(), max_paths=options.max_paths, memory_budget=budget
+        store, model, request, on_progress=Remarks(), max_paths=options.max_paths, memory_budget=budget
     )
-    document = heads_document(run)
+    document = heads_document(run, options.offset)
     return document, heads_lines(document)
 
 
@@ -137,13 +137,13 @@ def _computed(model: LoadedModel, row: Planned, request: Any, options: Namespace
     budget = int(options.memory * 2**30)
     found: BehaviourRun | GeometryRun | PathsRun | SweepRun
     if isinstance(request, BehaviourRequest):
-        found = run_behaviour(store, model, request, on_progress=_Remarks())
+        found = run_behaviour(store, model, request, on_progress=Remarks())
     elif isinstance(request, GeometryRequest):
-        found = run_geometry(store, model, request, on_progress=_Remarks())
+        found = run_geometry(store, model, request, on_progress=Remarks())
     elif isinstance(request, PathsRequest):
-        found = run_paths(store, model, request, on_progress=_Remarks(), memory_budget=budget)
+        found = run_paths(store, model, request, on_progress=Remarks(), memory_budget=budget)
     else:
-        found = run_sweep(store, model, request, on_progress=_Remarks(), memory_budget=budget)
+        found = run_sweep(store, model, request, on_progress=Remarks(), memory_budget=budget)
     return {"run": found.key, "name": row.name, "n_samples": found.n_samples, "seconds": found.seconds}
 
 
@@ -201,20 +201,27 @@ def _other_columns(task: Task, options: Namespace) -> dict[str, Task] | None:
     return {name: read(subtask=name) for name in names}
 
 
-class _Remarks:
-    """Progress on standard error: on a terminal only, so that scripts see nothing."""
+class Remarks:
+    """Progress on standard error: on a terminal only, so that scripts see nothing, and not too often."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if not sys.stderr.isatty() or now - self._last < _SECONDS_BETWEEN_REMARKS:
-            return
-        self._last = now
+        """Of a run."""
         left = "" if progress.remaining is None else f", about {progress.remaining:.0f} s left"
-        print(
-            f"  {progress.samples_done} of {progress.n_samples} samples, {progress.seconds:.0f} s{left}",
-            file=sys.stderr,
-            flush=True,
-        )
+        self._tell(f"{progress.samples_done} of {progress.n_samples} samples, {progress.seconds:.0f} s{left}")
+
+    def loading(self, progress: LoadProgress) -> None:
+        """Of a model's loading."""
+        from .models.memory import size_text
+
+        what = {"download": "fetched", "read": "read"}[progress.stage]
+        whole = "" if progress.total is None else f" of {size_text(progress.total)}"
+        self._tell(f"{size_text(progress.done)}{whole} {what}")
+
+    def _tell(self, words: str) -> None:
+        now = time.monotonic()
+        if sys.stderr.isatty() and now - self._last >= _SECONDS_BETWEEN_REMARKS:
+            self._last = now
+            print(f"  {words}", file=sys.stderr, flush=True)

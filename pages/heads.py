@@ -10,7 +10,7 @@ from ui.heads.detail import show_head
 from ui.heads.files import heads_commands, heads_downloads
 from ui.heads.follows import show_follows
 from ui.heads.form import heads_form
-from ui.heads.help import LINE, READING, TITLE, commands_note
+from ui.heads.help import COMMANDS_NOTE, LINE, READING, TITLE
 from ui.heads.likeness import layer_groups, show_likeness
 from ui.heads.missing import Models, show_missing
 from ui.heads.published import show_published
@@ -61,4 +61,4 @@ with guarded():
             models.load(ref)
     address = heads_link(page_address(), inputs)
     offers = heads_downloads(inputs, there, groups)
-    frame.foot(READING, address, offers, heads_commands(inputs, sides), commands_note=commands_note(wanted))
+    frame.foot(READING, address, offers, heads_commands(inputs, sides), commands_note=COMMANDS_NOTE)

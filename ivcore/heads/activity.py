@@ -7,6 +7,7 @@ paths of any rank; only what goes beyond that says something of the answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,10 +34,15 @@ class HeadUse:
     """The same share of all its paths."""
     n_left_out: int
     """Prompts without a high-ranking path, of which no share can be given; not among the above."""
+    queries: tuple[str, ...] = ()
+    """Of each prompt, so that two sides that ask the same are drawn together (``similarity``); empty where unknown."""
 
     @staticmethod
-    def counted(use: NDArray[np.integer], n_high: NDArray[np.integer], chance: FloatArray) -> HeadUse:
-        """From counts: ``use`` and ``chance`` (n_samples, n_layers, n_heads), ``n_high`` (n_samples,).
+    def counted(
+        use: NDArray[np.integer], n_high: NDArray[np.integer], chance: FloatArray, queries: Sequence[str] = ()
+    ) -> HeadUse:
+        """From counts: ``use`` and ``chance`` (n_samples, n_layers, n_heads), ``n_high`` (n_samples,); ``queries`` of
+        all samples or none.
 
         Raises:
             InputError: no prompt has a high-ranking path.
@@ -47,7 +53,8 @@ class HeadUse:
                 f"None of the {len(n_high)} prompts has a high-ranking path from this source; choose another source, a "
                 "larger k or a higher rank."
             )
-        return HeadUse(use[some] / n_high[some, None, None], chance[some], int((~some).sum()))
+        asked = tuple(query for query, one in zip(queries, some, strict=True) if one) if queries else ()
+        return HeadUse(use[some] / n_high[some, None, None], chance[some], int((~some).sum()), asked)
 
     @property
     def activity(self) -> FloatArray:

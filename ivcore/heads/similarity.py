@@ -1,9 +1,12 @@
 """Are the same heads active?  Between values of k, tasks, stages or positions, by layer (REFERENCE section 4).
 
 1. ``agreement_by_layer``: Spearman's r of the heads' activities, one layer at a time (the paper's Table 2).
-2. ``jaccard``: of the sets of active heads in groups of layers (Tables 3 and 20 to 24), with a bootstrap over prompts.
+2. ``jaccard``: of the sets of active heads in groups of layers (Tables 3 and 20 to 24).
 3. ``split_halves``: the control that the paper lacks.  Two tasks differ also because each is seen through few prompts;
    so their likeness is held against that of two halves of the *same* task's prompts, all halves of the same size.
+
+The first two have percentile bootstraps over prompts.  Sides that share queries (two values of k, stages, positions, or
+tasks that ask different things of the same words) are paired: a query drawn is drawn for both.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from ..errors import InputError
-from ..stats import N_RESAMPLES, RankAgreement, rank_agreement, resample_weights
+from ..stats import LEVEL, N_RESAMPLES, rank_agreement, resample_weights
 from .activity import THRESHOLD, HeadUse
 
 __all__ = [
@@ -31,10 +35,24 @@ __all__ = [
 LAYER_GROUPS: Mapping[str, tuple[int, int]] = {"0-2": (0, 2), "6-9": (6, 9), "10-15": (10, 15)}
 """The groups of the published Tables 22 to 24: first and last layer."""
 
-Agreement = RankAgreement
-_LEVELS = (0.025, 0.975)
+_LEVELS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _NOTHING_ACTIVE = "no head of these layers is active in either"
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Spearman's r of all heads' activities in one layer."""
+
+    rho: float | None
+    low: float | None
+    """Of the 95% bootstrap interval over prompts. Few prompts make rankings noisier than they are, and noise lowers r,
+    so the interval may reach further down than up; None too where some resample leaves all heads alike."""
+    high: float | None
+    n: int
+    """Heads."""
+    reason: str | None
+    """Why there is no value, in words."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +90,23 @@ class SplitHalves:
     """Why there is no value, in words."""
 
 
-def agreement_by_layer(a: HeadUse, b: HeadUse) -> tuple[Agreement, ...]:
+def agreement_by_layer(
+    a: HeadUse, b: HeadUse, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> tuple[Agreement, ...]:
     """Spearman's r of the heads' activities in each layer; not defined where a layer's heads are all alike.
 
     Raises:
         InputError: the two come from models of different shapes.
     """
     _same_heads(a, b)
-    return tuple(rank_agreement(x, y) for x, y in zip(a.activity.tolist(), b.activity.tolist(), strict=True))
+    both = [_level(use.activity).tolist() for use in (a, b)]
+    ranked = [rank_agreement(x, y) for x, y in zip(*both, strict=True)]
+    nothing = [(None, None)] * len(ranked)
+    ends = _ends(_spearman(*_drawn(a, b, n_resamples, seed))) if _can_resample(a, b) else nothing
+    return tuple(
+        Agreement(one.rho, *((None, None) if one.rho is None else end), one.n, one.reason)
+        for one, end in zip(ranked, ends, strict=True)
+    )
 
 
 def jaccard(
@@ -92,8 +119,6 @@ def jaccard(
     seed: int = 0,
 ) -> tuple[Similarity, ...]:
     """The likeness of the sets of heads whose activity is above ``threshold``, in each group of layers.
-
-    The two are resampled apart; pass the same object twice for a likeness of 1.
 
     Args:
         a: one set of prompts.
@@ -110,8 +135,7 @@ def jaccard(
     if not 0 <= threshold < 1:
         raise InputError(f"The threshold {threshold:g} is no activity that a head can exceed; choose 0 up to 1.")
     active = [use.activity > threshold for use in (a, b)]
-    seeds = (seed, seed if a is b else seed + 1)
-    drawn = [_drawn(use, n_resamples, one) > threshold for use, one in zip((a, b), seeds, strict=True)]
+    drawn = [one > threshold for one in _drawn(a, b, n_resamples, seed)]
     found = []
     for first, last in groups:
         if not 0 <= first <= last < n_layers:
@@ -125,7 +149,7 @@ def jaccard(
         value, low, high = int((x & y).sum()) / union, None, None
         xs, ys = (one[:, first : last + 1].reshape(n_resamples, -1) for one in drawn)
         unions = (xs | ys).sum(axis=1)
-        if min(len(a.shares), len(b.shares)) > 1 and unions.all():
+        if _can_resample(a, b) and unions.all():
             low, high = np.quantile((xs & ys).sum(axis=1) / unions, _LEVELS).tolist()
         found.append(Similarity((first, last), value, low, high, sizes, None))
     return tuple(found)
@@ -169,11 +193,52 @@ def _same_heads(a: HeadUse, b: HeadUse) -> int:
     return a.shares.shape[1]
 
 
-def _drawn(use: HeadUse, n_resamples: int, seed: int) -> FloatArray:
-    """Activity in every resample: shape (n_resamples, n_layers, n_heads)."""
+def _can_resample(a: HeadUse, b: HeadUse) -> bool:
+    return min(len(a.shares), len(b.shares)) > 1
+
+
+def _drawn(a: HeadUse, b: HeadUse, n_resamples: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Activities of both in every resample: each (n_resamples, n_layers, n_heads)."""
+    if set(a.queries) & set(b.queries):
+        names, where = np.unique([*a.queries, *b.queries], return_inverse=True)
+        together = resample_weights(len(names), n_resamples, seed)
+        weights = [together[:, place] for place in np.split(where, [len(a.queries)])]
+        # A side that lacks some of the queries is drawn as often as the others are.
+        first, second = (one / np.maximum(one.sum(axis=1, keepdims=True), 1e-300) for one in weights)
+    else:
+        first = resample_weights(len(a.shares), n_resamples, seed)
+        second = first if a is b else resample_weights(len(b.shares), n_resamples, seed + 1)
+    return _activity(first, a), _activity(second, b)
+
+
+def _activity(weights: FloatArray, use: HeadUse) -> FloatArray:
     n, *shape = use.shares.shape
-    drawn: FloatArray = (resample_weights(n, n_resamples, seed) @ use.shares.reshape(n, -1)).reshape(-1, *shape)
+    drawn: FloatArray = (weights @ use.shares.reshape(n, -1)).reshape(-1, *shape)
     return drawn
+
+
+def _spearman(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Spearman's r over the last axis, ties at their mean rank: (n_resamples, n_layers); not-a-number where all are
+    alike.
+    """
+    ranked = [rankdata(_level(one), axis=-1) for one in (x, y)]
+    centred = [ranks - ranks.mean(axis=-1, keepdims=True) for ranks in ranked]
+    above = (centred[0] * centred[1]).sum(axis=-1)
+    below = np.sqrt((centred[0] ** 2).sum(axis=-1) * (centred[1] ** 2).sum(axis=-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: FloatArray = above / below
+    return found
+
+
+def _level(activity: FloatArray) -> FloatArray:
+    """Activities without what rounding adds to their sums, which would part heads that are alike."""
+    return np.round(activity, 12)
+
+
+def _ends(values: FloatArray) -> list[tuple[float | None, float | None]]:
+    """The 95% interval of each column; none where a resample is not defined."""
+    low, high = np.quantile(values, _LEVELS, axis=0).tolist()
+    return [(None, None) if np.isnan(least) else (least, most) for least, most in zip(low, high, strict=True)]
 
 
 def _halves(shares: FloatArray, size: int, n_splits: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

@@ -27,6 +27,8 @@ class Shape:
     d_head: int
     d_mlp: int
     vocab_size: int
+    gated: bool = True
+    """The MLP has three matrices, not two."""
 
 
 def minimal_operations(shape: Shape, sets: Sequence[LayerSet], n_tokens: int, n_samples: int = 1) -> int:
@@ -34,7 +36,7 @@ def minimal_operations(shape: Shape, sets: Sequence[LayerSet], n_tokens: int, n_
     d, n_query, last = shape.d_model, n_tokens - 1, shape.n_layers - 1
     width = shape.n_heads * shape.d_head
     query, key_value = 2 * d * width, 4 * d * shape.n_kv_heads * shape.d_head
-    write = 2 * d * width + 6 * d * shape.d_mlp
+    write = 2 * d * width + 2 * (3 if shape.gated else 2) * d * shape.d_mlp
     attention = 4 * width * n_tokens
 
     def branches(limit: int) -> int:

@@ -29,7 +29,7 @@ from .geometry import (
     open_geometry,
     run_geometry,
 )
-from .heads import head_use, heads_document, heads_lines
+from .heads import head_use, heads_document, heads_lines, sources_with
 from .meta import model_document
 from .paths import (
     SOURCES,
@@ -132,6 +132,7 @@ __all__ = [
     "run_sweep",
     "source_positions",
     "sources_cover",
+    "sources_with",
     "sweep_cost",
     "sweep_document",
     "sweep_lines",

@@ -50,7 +50,14 @@ def shape_of(model: LoadedModel) -> Shape:
     """The sizes that decide the cost."""
     net = model.network
     return Shape(
-        net.n_layers, net.n_heads, net.n_kv_heads, net.d_model, net.d_head, net.d_mlp, vocab_size=net.vocab_size
+        net.n_layers,
+        net.n_heads,
+        net.n_kv_heads,
+        net.d_model,
+        net.d_head,
+        net.d_mlp,
+        vocab_size=net.vocab_size,
+        gated=net.family.gate_proj is not None,
     )
 
 

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..heads import HeadActivity, HeadUse, head_activity
 from .paths import PathsRun
 
-__all__ = ["head_use", "heads_document", "heads_lines"]
+__all__ = ["head_use", "heads_document", "heads_lines", "sources_with"]
 
 _ROWS_SHOWN = 15
 
@@ -26,7 +26,13 @@ def head_use(run: PathsRun, offset: int = 0) -> HeadUse:
     rows = np.flatnonzero(run.position == wanted[run.sample])
     if not len(rows):
         raise InputError(f"The trace has no source {offset:+d} from T_inst; trace with other sources.")
-    return HeadUse.counted(run.head_use[rows], run.n_high_ranking[rows], run.head_chance[rows])
+    queries = [run.request.items[sample][0] for sample in run.sample[rows].tolist()]
+    return HeadUse.counted(run.head_use[rows], run.n_high_ranking[rows], run.head_chance[rows], queries)
+
+
+def sources_with(offset: int) -> str:
+    """The fewest named sources of which one stands ``offset`` positions after T_inst, in every prompt that has it."""
+    return "t_inst" if offset == 0 else "from_t_inst" if offset > 0 else "from_before" if offset == -1 else "all"
 
 
 def heads_document(run: PathsRun, offset: int = 0) -> dict[str, Any]:

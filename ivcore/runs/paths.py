@@ -1,4 +1,4 @@
-"""Path traces as runs: prompt after prompt (one prompt: source after source), stored, resumed, found again.
+"""Path traces as runs: prompt after prompt (one prompt: some sources after others), stored, resumed, found again.
 
 For every source: how many paths there are and how many rank high, what they carry, and how often each head lies on the
 high-ranking ones.  For the first ``n_listed`` samples also those paths themselves, the edges that they run along, and
@@ -43,6 +43,8 @@ __all__ = [
 _ANALYSIS = "paths"
 _VERSION = 1
 """Raised when the same request would give other numbers than before."""
+_PATHS_AT_ONCE = 50_000
+"""Of a single prompt so many paths are followed together, and kept before the next: seconds on a small model."""
 _SMALLEST = 1e-6
 """A share of less than this many logits is not defined."""
 Arrays = dict[str, NDArray[Any]]
@@ -353,23 +355,25 @@ def run_paths(
     if (found := sound(find)) is not None:
         return found
     prompts = [_prompt(model, request, item) for item in request.items]
-    units = list(_units(request, prompts))
-    watch = Watch(len(units), model.n_layers, on_progress, should_stop)
+    tracers = _Tracers(model, request, prompts)
+    units = list(_units(request, prompts, tracers))
+    if len(prompts) == 1:  # its sources are followed in turn, but refused together
+        check_forecast(tracers[0].forecast([source for _, sources in units for source in sources]), max_paths)
+    # Progress counts sources where there is one prompt, else prompts.
+    sizes = [len(sources) if len(prompts) == 1 else 1 for _, sources in units]
+    watch = Watch(sum(sizes), model.n_layers, on_progress, should_stop)
     document = request.document(model.dtype)
     meta = model_meta(model) | {"samples": [_sample_meta(*each) for each in prompts], "seed": request.seed}
-    tracers = _Tracers(model, request, prompts)
-    if len(prompts) == 1:  # its sources are followed one by one, but refused together
-        check_forecast(tracers[0].forecast([source for _, sources in units for source in sources]), max_paths)
     with store.draft(run_key(document, model.fingerprint), document, meta) as draft:
         if (found := sound(find)) is not None:  # another finished it just before
             return found
         kept = list[Arrays]()
-        for number, (sample, sources) in enumerate(units):
-            name = f"part-{number:05d}"
+        for (sample, sources), size in zip(units, sizes, strict=True):
+            name = f"part-{sample}-{sources[0]}-{sources[-1]}"
             if (arrays := draft.read_block(name)) is not None:
-                watch.found(1)
+                watch.found(size)
             else:
-                watch.at(1, 0.0)
+                watch.at(size, 0.0)
                 tracer, answer = tracers[sample], prompts[sample][1].id
                 trace = tracer.trace(
                     sources,
@@ -377,7 +381,7 @@ def run_paths(
                     max_rank=request.max_rank,
                     max_paths=max_paths,
                     memory_budget=memory_budget,
-                    on_share=partial(watch.at, 1),
+                    on_share=partial(watch.at, size),
                 )
                 arrays = _part(request, sample, tracer, trace.sources, prompts[sample])
                 arrays |= {
@@ -386,7 +390,7 @@ def run_paths(
                     "completeness_error": np.array([trace.completeness_error]),
                 }
                 draft.write_block(name, arrays)
-                watch.finished(1)
+                watch.finished(size)
             kept.append(arrays)
         return open_paths(draft.finish(_joined(kept, [sample for sample, _ in units])))
 
@@ -396,14 +400,23 @@ def _prompt(model: LoadedModel, request: PathsRequest, item: tuple[str, str]) ->
     return prompt, build_answer(model.tokenizer, prompt, item[1])
 
 
-def _units(request: PathsRequest, prompts: Sequence[tuple[Prompt, Answer]]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """What is computed and kept at a time: (sample, sources); of a single sample one source, else all."""
+def _units(
+    request: PathsRequest, prompts: Sequence[tuple[Prompt, Answer]], tracers: _Tracers
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """What is computed and kept at a time: (sample, sources); of a single sample some sources, else all."""
     for sample, (prompt, _) in enumerate(prompts):
         positions = source_positions(request.sources, prompt.t_inst, len(prompt.ids_full))
-        if len(prompts) == 1:
-            yield from ((sample, (position,)) for position in positions)
-        else:
+        if len(prompts) > 1:
             yield sample, positions
+            continue
+        together, n_paths = list[int](), 0
+        for position, n in zip(positions, tracers[0].forecast(positions).n_paths, strict=True):
+            if together and n_paths + n > _PATHS_AT_ONCE:
+                yield sample, tuple(together)
+                together, n_paths = [], 0
+            together.append(position)
+            n_paths += n
+        yield sample, tuple(together)
 
 
 class _Tracers:

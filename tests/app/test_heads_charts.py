@@ -13,14 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ivcore.heads import HeadUse, Similarity, SplitHalves
+from ivcore.heads import Agreement, HeadUse, Similarity, SplitHalves
 from ivcore.runs import PathsRequest, PathsRun, SampleInfo
-from ivcore.stats import RankAgreement
 from ui.heads import runs as heads_runs
 from ui.heads.attention import attention_chart
 from ui.heads.detail import head_paths, paths_table
 from ui.heads.files import heads_commands, heads_csv, layers_csv
-from ui.heads.help import commands_note
 from ui.heads.likeness import jaccard_chart, jaccard_words, layer_groups, spearman_chart
 from ui.heads.maps import (
     difference_frame,
@@ -46,6 +44,7 @@ from ui.heads.state import (
     WIDTH,
     HeadsInputs,
     Wanted,
+    heads_command,
     heads_link,
     threshold_complaints,
     two_sides,
@@ -280,9 +279,12 @@ def test_what_is_not_defined_has_its_reason() -> None:
     assert jaccard_words(rows[1]) == "Layers 3: not defined, no head of these layers is active in either."
     assert "no interval" in jaccard_words(rows[2])
     assert len(max(spec(jaccard_chart(rows, 0.1))["datasets"].values(), key=len)) == 2
-    ranks = [RankAgreement(-0.25, 6, None), RankAgreement(None, 6, "one of the two gives all the same value")]
+    ranks = [
+        Agreement(-0.25, -0.5, 0.25, 6, None),
+        Agreement(None, None, None, 6, "one of the two gives all the same value"),
+    ]
     drawn = spec(spearman_chart(ranks))
-    assert drawn["layer"][0]["encoding"]["y"]["scale"]["domain"] == [-0.25, 1]
+    assert drawn["layer"][0]["encoding"]["y"]["scale"]["domain"] == [-0.5, 1]
     assert spec(spearman_chart(ranks[1:]))["title"]["text"] == "Nothing to show yet"
 
 
@@ -331,5 +333,5 @@ def test_commands_name_each_side_once() -> None:
         *["heads", "--model", "tiny", "--task", "adj_comp", "--top-k", "1", "--samples", str(N)],
         *["--surrogate", "released", "--json"],
     ]
-    assert "same numbers" in commands_note([side.wanted for side in sides])
-    assert "T_inst" in commands_note(two_sides(inputs(by=POSITIONS)))
+    lines = [heads_command(inputs(by=POSITIONS), side, N) for side in two_sides(inputs(by=POSITIONS))]
+    assert [("--offset" in shlex.split(line)) for line in lines] == [False, True]

@@ -57,7 +57,7 @@ def test_the_chart_of_places_says_what_to_see() -> None:
     assert "Which token’s paths rank the answer high" in text and "by chance" not in text and "5.0%" in text
     assert "share of rank ≤ 100" in text and '"xOffset"' in text
     counts = emitters_chart([("base", found)], COUNTS, max_rank=10)
-    assert "mean of a sample" in counts.to_json() and '"xOffset"' not in counts.to_json()
+    assert "in a sample" in counts.to_json() and '"xOffset"' not in counts.to_json()
     assert "<svg" in as_svg(chart) and "<svg" in as_svg(counts)
     one = emitters_chart([("base", emitters(make_trace(COUNTED, tokens=TEXTS, key="d" * 64), 0))], COUNTS, max_rank=10)
     assert "no interval" in one.to_json()

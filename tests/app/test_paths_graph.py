@@ -27,7 +27,7 @@ from ui.paths.graph import (
 )
 from ui.paths.kept import Paths
 from ui.paths.pick import edge_pick, node_pick, path_pick, pick_named
-from ui.paths.picture import Grid, draw_flow, draw_pair, draw_paths, script, stand_alone
+from ui.paths.picture import Grid, draw_flow, draw_pair, draw_paths, script, shared_script, stand_alone
 from ui.paths.view import grid_of
 
 SCRIPT = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\u2028&"
@@ -172,7 +172,8 @@ def test_a_file_of_its_own_asks_nobody_and_runs_no_token() -> None:
     assert data is not None and not set("<>&\u2028") & set(data.group(1))
     assert json.loads(data.group(1)) == json.loads(json.dumps(drawn))
     assert "sourceMappingURL" not in page and "default-src 'none'" in page
-    assert "export default" in script() and "new vis.Network" in script()
+    assert "export default" in shared_script() and "new vis.Network" in shared_script()
+    assert "export default" in script() and len(script()) < 3000, "what is sent with every change"
 
 
 def test_the_script_never_writes_html() -> None:

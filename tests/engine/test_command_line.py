@@ -181,3 +181,16 @@ def test_as_a_process_of_its_own(folder: str) -> None:
     bad = [sys.executable, "-m", "ivcore", "check", "--model", "no-such-model"]
     done = subprocess.run(bad, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_a_person_at_a_terminal_sees_how_far_loading_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["check", "--model", "ivy-sft", "--json"]
+    assert not run(capsys, *asked)[2], "a script sees nothing"
+    monkeypatch.setattr("ivcore.run_commands._SECONDS_BETWEEN_REMARKS", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, out, err = run(capsys, *asked)
+    assert code == 0 and json.loads(out)["passed"]
+    done = [float(line.split()[0]) for line in err.splitlines()]
+    assert len(done) > 2 and done == sorted(done) and all(line.endswith(" MiB read") for line in err.splitlines())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from sklearn.metrics import jaccard_score
 
 from ivcore.errors import InputError
 from ivcore.heads import HeadUse, agreement_by_layer, head_activity, jaccard, split_halves
+from ivcore.stats import resample_weights
 
 N, LAYERS, HEADS = 40, 3, 6
 
@@ -73,6 +76,37 @@ def test_spearman_is_scipys_and_constant_layers_have_none() -> None:
     same = HeadUse(np.full((4, 1, HEADS), 0.5), np.zeros((4, 1, HEADS)), 0)
     assert agreement_by_layer(same, same)[0].rho is None
     assert "same value" in str(agreement_by_layer(same, same)[0].reason)
+
+
+def test_spearmans_interval_is_that_of_resampled_prompts() -> None:
+    """Oracle: scipy's r, one resample after another."""
+    a, b = drawn(some_rates(1), n=12), drawn(some_rates(2), seed=5, n=9)
+    found = agreement_by_layer(a, b, n_resamples=300, seed=4)
+    first, second = resample_weights(12, 300, 4), resample_weights(9, 300, 5)
+    looped = [
+        stats.spearmanr(np.round(x @ a.shares[:, 2], 12), np.round(y @ b.shares[:, 2], 12)).statistic
+        for x, y in zip(first, second, strict=True)
+    ]
+    assert (found[2].low, found[2].high) == pytest.approx(tuple(np.quantile(looped, [0.025, 0.975])))
+    one = drawn(some_rates(1), n=1)
+    assert agreement_by_layer(one, b)[0].rho is not None and agreement_by_layer(one, b)[0].low is None
+
+
+def test_sides_that_share_queries_are_drawn_together() -> None:
+    queries = tuple(f"query {i}" for i in range(N))
+    a = replace(drawn(some_rates()), queries=queries)
+    b = replace(a, shares=0.9 * a.shares, queries=queries)  # the same ranking in every resample
+    paired = agreement_by_layer(a, b, n_resamples=500)
+    assert all(row.low == pytest.approx(1) for row in paired)
+    apart = agreement_by_layer(a, replace(b, queries=tuple(f"other {query}" for query in queries)), n_resamples=500)
+    assert all(row.low is not None and row.low < 0.95 for row in apart), "control"
+    order = np.random.default_rng(0).permutation(N)
+    mixed = replace(b, shares=b.shares[order], chance=b.chance[order], queries=tuple(queries[i] for i in order))
+    assert [row.low for row in agreement_by_layer(a, mixed, n_resamples=500)] == pytest.approx([1] * LAYERS)
+    fewer = replace(b, shares=b.shares[:30], chance=b.chance[:30], queries=queries[:30])
+    assert all(row.low is not None and 0.3 < row.low < 1 for row in agreement_by_layer(a, fewer, n_resamples=500))
+    same = jaccard(a, replace(a, shares=a.shares.copy()), [(0, LAYERS - 1)])[0]
+    assert (same.value, same.low, same.high) == (1.0, 1.0, 1.0)
 
 
 def test_jaccard_is_scikit_learns() -> None:

@@ -54,6 +54,26 @@ def test_activity_is_the_share_of_each_prompts_paths(capsys: pytest.CaptureFixtu
     assert code == 0 and "by chance" in out
 
 
+def test_offset_chooses_the_source(capsys: pytest.CaptureFixture[str], folder: str) -> None:
+    model, task = load_model(folder), load_task("adj_comp")
+    asked = ["heads", "--model", folder, "--task", "adj_comp", "--samples", "3"]
+    for offset in (-2, -1, 0, 1):
+        found = run_json(capsys, *asked, "--offset", str(offset))
+        shares = []
+        for query, answer in choose_items(task, 3, 0):
+            prompt = build_prompt(model.tokenizer, task.instruction, task.prompt_text(query))
+            tracer = Tracer(model, prompt.ids_full, top_k=1)
+            token = build_answer(model.tokenizer, prompt, answer).id
+            paths = tracer.trace([prompt.t_inst + offset], token).sources[0].found
+            if len(paths.ranks):
+                shares.append(tracer.edges.head_use(paths.positions) / len(paths.ranks))
+        assert found["offset_from_t_inst"] == offset and found["n_samples"] == len(shares) > 0
+        means = np.mean(shares, axis=0)
+        assert [row["activity"] for row in found["heads"]] == pytest.approx(means.ravel().tolist())
+    code, out, err = run(capsys, *asked, "--offset", "90")
+    assert code == 2 and not out and "no source +90 from T_inst" in err and err.count("\n") == 1
+
+
 def test_bad_input_is_one_sentence(capsys: pytest.CaptureFixture[str], folder: str) -> None:
     for more, words in (
         (["--task", "no_such"], "no_such"),

@@ -97,9 +97,13 @@ def test_the_second_time_nothing_is_traced(olmo2: LoadedModel, store: Store, mon
 
 @pytest.mark.parametrize("request_", [REQUEST, ONE], ids=["samples", "sources"])
 def test_stopped_and_resumed_is_uninterrupted(
-    olmo2: LoadedModel, store: Store, tmp_path: Path, request_: PathsRequest
+    olmo2: LoadedModel, store: Store, tmp_path: Path, request_: PathsRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    together = run_paths(Store(tmp_path / "together"), olmo2, request_)
+    monkeypatch.setattr("ivcore.runs.paths._PATHS_AT_ONCE", 1)  # of one prompt, source after source
     whole = run_paths(Store(tmp_path / "other"), olmo2, request_)
+    assert np.array_equal(whole.n_high_ranking, together.n_high_ranking)
+    assert np.allclose(whole.arrays["path_logit"], together.arrays["path_logit"], rtol=0, atol=1e-9)
     told: list[Progress] = []
 
     def after_one() -> bool:

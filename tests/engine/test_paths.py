@@ -28,7 +28,7 @@ from ivcore.paths import (
     source_states,
     top_k_edges,
 )
-from ivcore.paths.ranks import BEYOND, Ranker
+from ivcore.paths.ranks import BEYOND, Ranker, count_above
 from ivcore.paths.search import search
 from tests.conftest import MAKERS, loaded
 from tests.engine.path_oracle import plain_paths, plain_rank
@@ -287,6 +287,29 @@ def test_progress_ends_at_one_and_can_stop(model: LoadedModel) -> None:
 
 
 # ---- ranks
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 255 * 8 - 1, 255 * 8, 255 * 8 + 1, 3 * 255 * 8 + 5])
+def test_counting_above_is_counting_above(width: int) -> None:
+    values, limits = torch.randn(5, width), torch.randn(5)
+    limits[0] = -100.0  # every lane of every word is full
+    limits[1] = values[1, 0]  # not above itself
+    assert torch.equal(count_above(values, limits), (values > limits[:, None]).sum(-1))
+    assert count_above(values, limits)[0] == width
+
+
+def test_which_tokens_come_first_changes_nothing() -> None:
+    torch.manual_seed(0)
+    weight, x = torch.randn(3000, 16).double(), torch.randn(900, 16).double()
+    x[:300] += torch.linspace(0, 3, 300)[:, None] * weight[17]
+    ranker = Ranker(Affine(weight, None), 17, 40, memory_budget=2**20)
+    first = ranker.rank(x[:300])[1]  # these choose
+    others = ranker.rank(x[300:])[1]
+    fresh = Ranker(Affine(weight, None), 17, 40, memory_budget=2**20)
+    assert fresh.rank(x[300:])[1].tolist() == others.tolist() and fresh.rank(x)[1].tolist()[:300] == first.tolist()
+    expected = [plain_rank(row, 17) for row in x @ weight.T]
+    assert torch.cat([first, others]).tolist() == [rank if rank <= 40 else BEYOND for rank in expected]
+    assert (first != BEYOND).any() and (first == BEYOND).any()
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 5000])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from ivcore.activations import source_vectors
 from ivcore.errors import AnswerError, InputError, PromptError
 from ivcore.metrics import Measures, measure, measure_rows, reciprocal_ranks
-from ivcore.models import LoadedModel
+from ivcore.models import LoadedModel, from_pretrained_parts
 from ivcore.patching import (
     SweepSample,
     build_samples,
@@ -22,7 +25,7 @@ from ivcore.patching import (
 )
 from ivcore.prompts import build_answer, build_prompt
 from ivcore.runs.cost import shape_of
-from tests.conftest import INSTRUCTION
+from tests.conftest import INSTRUCTION, make_gpt2, make_phi3, make_tokenizer
 from tests.engine.oracle import hidden_states, hooked_logits
 
 ITEMS = (
@@ -172,3 +175,16 @@ def test_minimal_operations_are_those_of_a_pass_that_counts_its_products(olmo2: 
     many = minimal_operations(shape, sets, n_tokens)
     assert one < many < len(sets) * one
     assert minimal_operations(shape, sets, n_tokens, 5) < 5 * many
+
+
+@pytest.mark.parametrize(("make", "size"), [(make_gpt2, "n_inner"), (make_phi3, "intermediate_size")])
+def test_the_cost_of_an_mlp_is_what_torch_counts_with_a_gate_and_without(make: Any, size: str) -> None:
+    expected, counted = [], []
+    for d_mlp in (40, 80):
+        model = from_pretrained_parts(make(**{size: d_mlp}), make_tokenizer(), "tiny")
+        expected.append(minimal_operations(shape_of(model), [()], 30))
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.hf(input_ids=torch.zeros(1, 30, dtype=torch.long), logits_to_keep=1)
+        counted.append(counter.get_total_flops())
+    share = (expected[1] - expected[0]) / (counted[1] - counted[0])
+    assert 0.65 < share < 1, "the last block's MLP is needed for the last token alone"

@@ -60,7 +60,8 @@ def layers_csv(sides: Sequence[Side], groups: Sequence[tuple[int, int]], thresho
 
     names = ["measure", "layers", "value", "ci_low", "ci_high", "not_defined_because"]
     rows: list[list[object]] = [
-        ["spearman", layer, row.rho, None, None, row.reason] for layer, row in enumerate(heads_runs.agreements(*sides))
+        ["spearman", layer, row.rho, row.low, row.high, row.reason]
+        for layer, row in enumerate(heads_runs.agreements(*sides))
     ]
     for row in heads_runs.similarities(sides[0], sides[1], groups, threshold):
         rows.append(["jaccard", group_name(row.layers), row.value, row.low, row.high, row.undefined])
@@ -76,7 +77,7 @@ def layers_csv(sides: Sequence[Side], groups: Sequence[tuple[int, int]], thresho
 
 
 def heads_commands(inputs: HeadsInputs, sides: Sequence[Side]) -> tuple[str, ...]:
-    """One command for each side; sides that differ only in their source share one."""
+    """One command for each side."""
     lines = [heads_command(inputs, side.wanted, _n_samples(side)) for side in sides]
     return tuple(dict.fromkeys(lines))
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+__all__ = ["COMMANDS_NOTE", "LINE", "READING", "SELECTOR", "TITLE"]
 
-from .state import Wanted
-
-__all__ = ["LINE", "READING", "SELECTOR", "TITLE", "commands_note"]
+COMMANDS_NOTE = "prints the same numbers, one line a side"
 
 TITLE = "Does the instruction choose the heads?"
 
@@ -32,8 +30,7 @@ out; the caption says how many. A head is *active* above the threshold, 0.1 unle
 **Chance.** A head whose edge many paths must take lies on many paths of any rank. *By chance* is its share among *all*
 paths of the same prompts, counted exactly. *More than chance* is activity less that. *p* is of a one-sided paired
 t-test over prompts that it is above zero, adjusted after Holm for all heads of the map; gray cells have none, since all
-prompts agree. The paper instead asks in what share of the drawings a head's activity is at most 0.1: that number stands
-with each head below the maps.
+prompts agree. In what share of the drawings a head's activity is at most 0.1 stands with each head below the maps.
 
 **The maps** share one color scale, so their colors can be compared. The third is the second side less the first; of
 widths and p-values activities are compared instead. Activity is a mean over prompts, so a difference alone says nothing
@@ -46,8 +43,8 @@ prompts might change it further. Each layer is judged by itself.
 
 **Spearman's r** compares the order of a layer's heads, the **Jaccard similarity** the sets of active heads: those
 active on both sides over those active on either. It is not defined where no head is active, and r is not defined where
-all heads of a layer are alike. Each side is resampled by itself, also where both saw the same prompts, so intervals of
-stages, positions and values of k may be too wide.
+all heads of a layer are alike. Their intervals come from drawing the queries anew 10,000 times; sides that share
+queries are drawn together. Noise lowers r, so its intervals may reach further down than up.
 
 **The attention pattern** shows where the head looks on one prompt. Dots are the edges that paths can take: its *k* most
 attended tokens.
@@ -58,10 +55,3 @@ attended tokens.
 **What this does not show.** A head on many high-ranking paths need not move the answer: ranks know nothing of a path's
 size, and patterns are held fixed while the paths are followed. The Paths page shows what paths carry.
 """
-
-
-def commands_note(sides: Sequence[Wanted]) -> str:
-    """What the commands print; they know paths from T_inst alone."""
-    if all(side.offset == 0 for side in sides):
-        return "prints the same numbers, one line a side"
-    return "prints the heads of paths from T_inst; those of other positions are in the JSON above"

@@ -63,7 +63,14 @@ def spearman_chart(rows: Sequence[Agreement]) -> alt.LayerChart:
     """Spearman's r of the heads' activities, layer by layer."""
     frame = pd.DataFrame(
         [
-            {"layer": str(layer), "r": row.rho, "words": decimal(row.rho, 3), "n": row.n}
+            {
+                "layer": str(layer),
+                "r": row.rho,
+                "low": row.rho if row.low is None else row.low,
+                "high": row.rho if row.high is None else row.high,
+                "words": _with_interval(row.rho, row.low, row.high),
+                "n": row.n,
+            }
             for layer, row in enumerate(rows)
             if row.rho is not None
         ]
@@ -77,17 +84,25 @@ def spearman_chart(rows: Sequence[Agreement]) -> alt.LayerChart:
         y=alt.Y(
             "r:Q",
             title="Spearman’s r",
-            scale=alt.Scale(domain=[min(0.0, float(frame["r"].min())), 1]),
+            scale=alt.Scale(domain=[min(0.0, float(frame["low"].min())), 1]),
             axis=alt.Axis(titleFontWeight="normal", tickCount=5, gridOpacity=0.6),
         ),
         tooltip=[
             alt.Tooltip("layer:N"),
-            alt.Tooltip("words:N", title="Spearman’s r"),
+            alt.Tooltip("words:N", title="Spearman’s r (95%)"),
             alt.Tooltip("n:Q", title="heads"),
         ],
     )
-    drawn = [base.mark_line(color=NEGATIVE, strokeWidth=2, opacity=0.6), base.mark_circle(size=80, opacity=1)]
-    notes = [f"Rank correlation over the {count(rows[0].n)} heads of a layer.", "No interval."]
+    drawn = [
+        base.mark_line(color=NEGATIVE, strokeWidth=2, opacity=0.6),
+        base.mark_rule(color=INK, strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_circle(size=80, opacity=1),
+    ]
+    without = any(row.rho is not None and row.low is None for row in rows)
+    notes = [
+        f"Rank correlation over the {count(rows[0].n)} heads of a layer.",
+        "Lines: 95% intervals over prompts" + (", where there is one." if without else "."),
+    ]
     return alt.LayerChart(layer=drawn).properties(
         title=title("Do heads keep their order, layer by layer?", notes), height=360
     )
@@ -144,8 +159,12 @@ def jaccard_words(row: Similarity) -> str:
 def _value_words(row: Similarity) -> str:
     if row.value is None:
         return "not defined"
-    interval = "no interval" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}"
-    return f"{row.value:.2f} ({interval})"
+    return _with_interval(row.value, row.low, row.high)
+
+
+def _with_interval(value: float, low: float | None, high: float | None) -> str:
+    interval = "no interval" if low is None or high is None else f"{decimal(low, 2)} to {decimal(high, 2)}"
+    return f"{decimal(value, 2)} ({interval})"
 
 
 def _undefined(rows: Sequence[tuple[int, str | None]]) -> str:

@@ -139,9 +139,10 @@ def heads_link(base_url: str, inputs: HeadsInputs) -> str:
 
 
 def heads_command(inputs: HeadsInputs, side: Wanted, n_samples: int) -> str:
-    """The shell command that prints the heads of one side, as its paths from T_inst use them."""
+    """The shell command that prints the heads of one side, as its paths use them."""
     line = ["python", "-m", "ivcore", "heads", *flag("model", side.ref), *flag("task", side.task)]
     line += ["--top-k", str(side.top_k), "--samples", str(n_samples)]
+    line += ["--offset", str(side.offset)] if side.offset else []
     line += [] if inputs.surrogate == "exact" else ["--surrogate", inputs.surrogate]
     line += [] if inputs.device == "auto" else flag("device", inputs.device)
     line += [] if inputs.dtype == "float32" else flag("dtype", inputs.dtype)

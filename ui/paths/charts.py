@@ -43,7 +43,7 @@ def emitters_chart(
         return empty_chart("No path leads from these tokens to the answer.")
     order = frame.sort_values("offset")["place"].drop_duplicates().tolist()
     stages = [stage for stage, _ in found]
-    y_title = f"paths of rank ≤ {count(max_rank)}, mean of a sample"
+    y_title = f"paths of rank ≤ {count(max_rank)} in a sample"
     y_axis = alt.Axis(titleFontWeight="normal", tickCount=5, format="~s")
     if what == SHARES:
         y_title, y_axis = f"share of rank ≤ {count(max_rank)}", alt.Axis(titleFontWeight="normal", format=".0%")
@@ -71,7 +71,7 @@ def emitters_chart(
         layers.append(alt.Chart(line).mark_rule(color=INK, strokeDash=[5, 4], opacity=0.8).encode(y="chance:Q"))
         notes.append(f"Dashed: what chance alone would give, {percent(chance)}.")
     head = {COUNTS: "Which token sends out the high-ranking paths", SHARES: "Which token’s paths rank the answer high"}
-    return alt.LayerChart(layer=layers).properties(title=title(head[what], notes), height=300)
+    return alt.LayerChart(layer=layers).properties(title=title(head[what], notes), height=440)
 
 
 def parting_chart(found: Parting, names: tuple[str, str]) -> alt.LayerChart:
@@ -108,7 +108,7 @@ def parting_chart(found: Parting, names: tuple[str, str]) -> alt.LayerChart:
     )
     shared = "1 path is" if found.shared == 1 else f"{count(found.shared)} paths are"
     notes = [f"{shared} shared and in no bar."]
-    return alt.LayerChart(layer=[bars]).properties(title=title("Where two instructions part", notes), height=240)
+    return alt.LayerChart(layer=[bars]).properties(title=title("Where two instructions part", notes), height=320)
 
 
 def flow_chart(flow: NDArray[np.floating]) -> alt.LayerChart:
@@ -137,7 +137,7 @@ def flow_chart(flow: NDArray[np.floating]) -> alt.LayerChart:
     )
     total = float(np.asarray(flow[0], dtype=np.float64).sum())
     notes = [f"The two add up to {decimal(total, 3)} logits in every layer."]
-    return alt.LayerChart(layer=[bars]).properties(title=title("Where the flow changes its token", notes), height=240)
+    return alt.LayerChart(layer=[bars]).properties(title=title("Where the flow changes its token", notes), height=320)
 
 
 def _row(stage: str, one: Emitter, what: str) -> dict[str, object]:

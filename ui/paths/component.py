@@ -8,13 +8,15 @@ from typing import Any
 
 import streamlit as st
 
-from .picture import script, styles
+from .picture import script, shared_script, styles
 
 __all__ = ["show_picture"]
 
 
 def show_picture(picture: Mapping[str, Any], key: str) -> str | None:
     """Draw the picture; the name of the node or edge that was clicked just now, else None."""
+    with st.container(key="graph_drawing"):  # takes no room, see style.css
+        _drawing()(key="graph drawing")
     shown = _component()(key=key, data=dict(picture), on_picked_change=_nothing)
     picked = shown.picked
     return picked if isinstance(picked, str) else None
@@ -23,6 +25,11 @@ def show_picture(picture: Mapping[str, Any], key: str) -> str | None:
 @cache
 def _component() -> Any:
     return st.components.v2.component("iv_paths_graph", js=script(), css=styles())
+
+
+@cache
+def _drawing() -> Any:
+    return st.components.v2.component("iv_paths_drawing", js=shared_script())
 
 
 def _nothing() -> None:

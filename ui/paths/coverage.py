@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .runs import Traced
 
-__all__ = ["Coverage", "coverage_of", "coverage_words", "part_words", "show_coverage"]
+__all__ = ["Coverage", "coverage_of", "coverage_words", "part_told", "part_words", "show_coverage"]
 
 _SMALLEST = 1e-6
 """A share of less than this many logits is not defined."""
@@ -86,7 +86,7 @@ def show_coverage(traced: Traced, rows: Sequence[int], vocabulary: int | None) -
             delta_color="off",
             delta_arrow="off",
             border=True,
-            width=245,
+            width=205,
         )
         st.metric(
             "Their share of all paths",
@@ -95,27 +95,27 @@ def show_coverage(traced: Traced, rows: Sequence[int], vocabulary: int | None) -
             delta_color="off",
             delta_arrow="off",
             border=True,
-            width=190,
+            width=170,
         )
         st.metric(
-            "Share of the logit they carry",
+            "Logit they carry",
             part_words(found.of_followed),
             "of the paths followed",
             delta_color="off",
             delta_arrow="off",
             border=True,
-            width=215,
+            width=205,
             help="The answer's logit in the high-ranking paths, over that in all paths along the edges of this k. "
             "Below 0% or above 100% where other paths cancel.",
         )
         st.metric(
-            "Share of the logit they carry",
+            "Logit they carry",
             part_words(found.of_all),
             "of all paths there are",
             delta_color="off",
             delta_arrow="off",
             border=True,
-            width=215,
+            width=205,
             help="The same over all paths with every token attended: the exact flow. Not defined as released.",
         )
     st.markdown(coverage_words(found, traced.info.answer))
@@ -137,9 +137,9 @@ def coverage_words(found: Coverage, answer: str) -> str:
     logit = f"their logits add up to **{decimal(found.logit_high, 3)}**"
     parts = []
     if found.of_followed is not None:
-        parts.append(f"{part_words(found.of_followed)} of the {decimal(found.logit_followed, 3)} of the paths followed")
+        parts.append(f"{part_told(found.of_followed)} of the {decimal(found.logit_followed, 3)} of the paths followed")
     if found.of_all is not None and found.logit_all is not None:
-        parts.append(f"{part_words(found.of_all)} of the {decimal(found.logit_all, 3)} of all paths there are")
+        parts.append(f"{part_told(found.of_all)} of the {decimal(found.logit_all, 3)} of all paths there are")
     carried = ", ".join(parts) or "no share of anything, since all paths together carry next to nothing"
     return (
         f"**{percent(found.n_high / found.n_paths)}** of the paths rank {word} high.{chance} What they carry is "
@@ -153,6 +153,11 @@ def part_words(value: float | None) -> str:
     if value is None:
         return "not defined"
     return f"{MINUS if value < 0 else ''}{percent(abs(value))}"
+
+
+def part_told(value: float | None) -> str:
+    """The same for a sentence, which also says how a share can be beyond all."""
+    return part_words(value) + ("" if value is None or 0 <= value <= 1 else " (others cancel them)")
 
 
 def _chance(found: Coverage) -> str:

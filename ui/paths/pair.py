@@ -10,7 +10,7 @@ import streamlit as st
 
 from ..text import count, layer_names, markdown, percent, visible
 from .charts import parting_chart
-from .coverage import coverage_of, part_words
+from .coverage import coverage_of, part_told
 from .details import show_pick
 from .files import pair_downloads
 from .filters import drawn_chooser
@@ -142,8 +142,8 @@ def _coverages(names: tuple[str, str], both: tuple[Traced, Traced], vocabulary: 
         chance = "" if found.chance is None else f" (by chance {percent(found.chance)})"
         st.markdown(
             f"**{markdown(name)}**: {count(found.n_high)} of {count(found.n_paths)} paths from T_inst rank "
-            f"“{markdown(visible(one.info.answer))}” high, {high}{chance}. They carry {part_words(found.of_followed)} "
-            f"of the logit of the paths followed and {part_words(found.of_all)} of that of all paths there are."
+            f"“{markdown(visible(one.info.answer))}” high, {high}{chance}. They carry {part_told(found.of_followed)} "
+            f"of the logit of the paths followed and {part_told(found.of_all)} of that of all paths there are."
         )
 
 

@@ -23,7 +23,18 @@ from .graph import BOTH, FIRST, SECOND, Node, row_name
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["Grid", "draw_flow", "draw_pair", "draw_paths", "edge_id", "node_id", "script", "stand_alone", "styles"]
+__all__ = [
+    "Grid",
+    "draw_flow",
+    "draw_pair",
+    "draw_paths",
+    "edge_id",
+    "node_id",
+    "script",
+    "shared_script",
+    "stand_alone",
+    "styles",
+]
 
 Picture = dict[str, Any]
 
@@ -138,8 +149,14 @@ def stand_alone(picture: Picture, title: str, lines: Sequence[str]) -> str:
 
 @cache
 def script() -> str:
-    """The JavaScript module that draws pictures inside the app and reports clicks."""
-    return f"{_library()}\n{_drawing()}\n{(_FOLDER / 'mount.js').read_text(encoding='utf-8')}"
+    """The JavaScript module that shows a picture inside the app and reports clicks; ``shared_script`` draws it."""
+    return (_FOLDER / "mount.js").read_text(encoding="utf-8")
+
+
+@cache
+def shared_script() -> str:
+    """The JavaScript module with what draws pictures, the same for all of them."""
+    return f"{_library()}\n{_drawing()}\n{(_FOLDER / 'share.js').read_text(encoding='utf-8')}"
 
 
 @cache
