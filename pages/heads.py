@@ -19,6 +19,7 @@ from ui.heads.runs import activity, find_side
 from ui.heads.selector import show_selector
 from ui.heads.state import heads_link, threshold_complaints, two_sides
 from ui.link import page_address, report_once, take_link
+from ui.model_form import stop_if_failed
 
 link = take_link()
 frame.header(TITLE, LINE)
@@ -34,6 +35,7 @@ with guarded():
         st.stop()
 
     wanted = two_sides(inputs)
+    stop_if_failed([side.ref for side in wanted], inputs.device, inputs.dtype)
     show_follows(notices, inputs, wanted)
     models = Models(form.badge, inputs)
     sides = tuple(find_side(side, inputs) for side in wanted)

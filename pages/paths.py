@@ -7,6 +7,7 @@ import streamlit as st
 from ui import frame, state
 from ui.guard import guarded
 from ui.link import page_address, report_once, take_link
+from ui.model_form import stop_if_failed
 from ui.paths.form import paths_form
 from ui.paths.help import LINE, READING, TITLE
 from ui.paths.one import show_one
@@ -28,6 +29,7 @@ with guarded():
         st.info(form.missing, icon=":material/keyboard:")
         st.stop()
 
+    stop_if_failed([ref for _, ref in inputs.stages], inputs.device, inputs.dtype)
     badge = Badge(form.badge)
     if inputs.view == TASK:
         if form.task is None:

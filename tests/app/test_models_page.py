@@ -383,7 +383,7 @@ def test_an_app_may_open_its_own_models_only(open_page: Open, monkeypatch: pytes
         assert page.selectbox(key="model").value == "ivy"
 
 
-@pytest.mark.parametrize("name", ("patch", "behaviour", "sweep"))
+@pytest.mark.parametrize("name", ("patch", "behaviour", "sweep", "paths", "heads"))
 def test_a_model_that_fails_shows_only_the_report(open_page: Open, failing: None, name: str) -> None:
     assert_report_only(open_page(name))
 
@@ -403,7 +403,7 @@ def test_numbers_shown_before_the_check_are_withdrawn(
     assert_report_only(page.run())
 
 
-@pytest.mark.parametrize("name", ("patch", "behaviour", "sweep", "geometry"))
+@pytest.mark.parametrize("name", ("patch", "behaviour", "sweep", "geometry", "paths", "heads"))
 def test_a_kept_failure_is_known_before_the_model_is_loaded(
     open_page: Open, failing: None, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

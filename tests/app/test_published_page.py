@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -173,6 +174,22 @@ def test_triples_stand_beside_ones_own(open_published: Open, monkeypatch: pytest
     page = open_published(table="18")
     assert_whole(page)
     assert len(specs(page)) == 2 and "of 560 sets" in " ".join(element.value for element in page.caption)
+
+
+def test_runs_of_a_model_that_fails_its_check_are_told_and_not_shown(
+    open_published: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = SimpleNamespace(key="0" * 64, ref="some/model", dtype="float32", request=SimpleNamespace(depth=3))
+    means = {layers: 0.1 for size in (1, 2, 3) for layers in combinations(range(16), size)}
+    monkeypatch.setattr("ui.runs.own_sweeps", lambda *_: (one,))
+    monkeypatch.setattr(published_own, "_name", lambda _: "one run")
+    monkeypatch.setattr(published_own, "_opened", lambda *_: OwnRanking("one run", 16, means))
+    page = open_published(table="9", stage="SFT", task="can_fly")
+    assert_whole(page)
+    assert len(specs(page)) == 2, "control: nothing is known against the model"
+    monkeypatch.setattr(published_own, "failures", lambda refs, *_: refs)
+    page = open_published(table="9", stage="SFT", task="can_fly")
+    assert "Runs of some/model are not shown" in plain(page.error[0].value) and len(specs(page)) == 1
 
 
 def test_a_damaged_run_leaves_the_published_figures(open_published: Open, monkeypatch: pytest.MonkeyPatch) -> None:

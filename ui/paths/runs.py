@@ -21,6 +21,7 @@ import numpy as np
 import streamlit as st
 
 from .. import calls, runs
+from ..alive import holds_models
 from ..worker import Job, workshop
 from .kept import Paths
 from .state import PathsInputs
@@ -277,6 +278,7 @@ def _loaded_fingerprints() -> dict[str, str]:
     return {}
 
 
+@holds_models
 @st.cache_resource(max_entries=2, ttl=900, show_spinner=False)
 def _tracer(
     _loaded: LoadedModel, fingerprint: str, device: str, dtype: str, ids: tuple[int, ...], top_k: int, surrogate: str

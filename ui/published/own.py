@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import streamlit as st
 from ..guard import say_error
 from ..sweep.state import convention_name
 from ..text import and_list, decimal, markdown
+from ..verdicts import failures
 from .files import plan_text, queries_of
 from .form import PublishedInputs
 
@@ -108,14 +110,27 @@ def offer_plan(entry: Table, inputs: PublishedInputs) -> None:
             st.caption(markdown(f"Fewer than the paper's 100 samples are bundled of {and_list(fewer)}."))
 
 
-def _summaries(entry: Table, inputs: PublishedInputs) -> tuple[SweepSummary, ...]:
-    """The finished sweeps of the chosen model and task that are as deep as the table, newest first."""
+def _summaries(entry: Table, inputs: PublishedInputs) -> list[SweepSummary]:
+    """The finished sweeps of the chosen model and task that are as deep as the table, newest first; none of a model
+    that is known to fail its self-check.
+    """
     from .. import runs
 
     if entry.size is None or entry.depth is None or inputs.task is None:
-        return ()
+        return []
     found = runs.own_sweeps(entry.size, inputs.stage_key, inputs.task)
-    return tuple(summary for summary in found if summary.request.depth >= entry.depth)
+    return _trusted([summary for summary in found if summary.request.depth >= entry.depth])
+
+
+def _trusted(found: Sequence[SweepSummary]) -> list[SweepSummary]:
+    """Those of models that are not known to fail their self-check; says which are left out."""
+    failed = {one.key: failures((one.ref,), "auto", one.dtype) for one in found}
+    for name in dict.fromkeys(one.ref for one in found if failed[one.key]):
+        st.error(
+            f"Runs of {markdown(name)} are not shown, since it fails its self-check; the Models page has the report.",
+            icon=":material/gpp_bad:",
+        )
+    return [one for one in found if not failed[one.key]]
 
 
 def _opened(summary: SweepSummary, metric: str) -> OwnRanking:
