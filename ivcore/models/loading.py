@@ -27,7 +27,7 @@ from ..errors import DamagedModelError, InputError, ModelError, quote
 from .families import find_family
 from .folder import ModelFolder, fingerprint, inspect_folder
 from .hub import fetch
-from .memory import check_room
+from .memory import check_room, stored_dtypes
 from .network import Network
 from .progress import OnProgress, Teller
 from .registry import find_place
@@ -112,7 +112,7 @@ def load_model(
         hf = _load_weights(folder, chosen_dtype, tell)
         tokenizer = _load_tokenizer(folder)
         _check_vocabulary(tokenizer, hf)
-        hf = _to_device(hf, chosen_device)
+        hf = _to_device(_detached(hf, folder, chosen_dtype), chosen_device)
     digest = fingerprint(folder, lambda done: tell("read", (folder.n_bytes + done) // 2, folder.n_bytes))
     return _assemble(hf, tokenizer, ref, path.name if place.hub else None, digest)
 
@@ -195,6 +195,19 @@ def _load_weights(folder: ModelFolder, dtype: torch.dtype, tell: Teller) -> PreT
                 f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}, compared with its config.json; get the "
                 "folder again."
             )
+    return hf
+
+
+def _detached(hf: PreTrainedModel, folder: ModelFolder, dtype: torch.dtype) -> PreTrainedModel:
+    """The model with weights of its own.
+
+    Where the files have the wanted dtype, transformers maps them instead of reading them, and a file that is cut short
+    later, as a training that saves anew does, would end the whole process.  One tensor after another is copied, so that
+    no second copy of all is held.
+    """
+    if dtype in stored_dtypes(folder):
+        for weight in (*hf.parameters(), *hf.buffers()):
+            weight.data = weight.data.clone()
     return hf
 
 

@@ -12,10 +12,11 @@ from safetensors import safe_open
 from ..errors import ModelError, quote
 from .folder import ModelFolder
 
-__all__ = ["check_room", "free_bytes", "size_text", "weight_bytes"]
+__all__ = ["check_room", "free_bytes", "size_text", "stored_dtypes", "weight_bytes"]
 
 _MARGIN = 1.05
 """What loading and a short prompt take beside the weights."""
+_STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -26,6 +27,15 @@ def weight_bytes(folder: ModelFolder, dtype: torch.dtype) -> int:
         with safe_open(file, framework="pt") as tensors:
             numbers += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     return numbers * dtype.itemsize
+
+
+def stored_dtypes(folder: ModelFolder) -> set[torch.dtype]:
+    """The dtypes of the weights on the disk, of those that models are loaded in."""
+    names = set[str]()
+    for file in folder.weights:
+        with safe_open(file, framework="pt") as tensors:
+            names |= {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+    return {_STORED[name] for name in names if name in _STORED}
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -25,6 +25,7 @@ from ui.published.own import OwnRanking
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Open = Callable[..., AppTest]
+SUMMARIES = published_own._summaries
 
 
 @pytest.fixture
@@ -181,6 +182,7 @@ def test_runs_of_a_model_that_fails_its_check_are_told_and_not_shown(
 ) -> None:
     one = SimpleNamespace(key="0" * 64, ref="some/model", dtype="float32", request=SimpleNamespace(depth=3))
     means = {layers: 0.1 for size in (1, 2, 3) for layers in combinations(range(16), size)}
+    monkeypatch.setattr(published_own, "_summaries", SUMMARIES)
     monkeypatch.setattr("ui.runs.own_sweeps", lambda *_: (one,))
     monkeypatch.setattr(published_own, "_name", lambda _: "one run")
     monkeypatch.setattr(published_own, "_opened", lambda *_: OwnRanking("one run", 16, means))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -365,3 +367,19 @@ def test_a_relative_folder_goes_before_a_hub_id(saved: Path, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     found: LoadedModel = load_model("org/name", device="cpu")
     assert (found.ref, found.revision) == ("org/name", None)
+
+
+def test_a_file_cut_short_under_a_loaded_model_does_no_harm(tmp_path: Path) -> None:
+    """In a process of its own, since a weight that is read from the file there would end it."""
+    folder = save_folder(make_olmo2(), tmp_path / "model")
+    code = f"""
+import torch
+from ivcore.models import load_model
+model = load_model({str(folder)!r}, dtype="float16")
+ids = torch.tensor([[5, 6, 7]])
+before = model.network.forward(ids)
+open({str(folder / "model.safetensors")!r}, "r+b").truncate(8)
+assert torch.equal(model.network.forward(ids), before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
