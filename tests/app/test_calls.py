@@ -365,9 +365,9 @@ def test_memory_stays_that_of_two_models(folder: Path, tmp_path: Path) -> None:
     weights = two["weights"]
     assert weights > 100e6
     for load in more:
-        assert load["after"] < two["after"] + 0.4 * weights, "a third model stays in memory"
-        assert load["peak"] < two["after"] + 0.75 * weights, "a third model is read before one goes"
-    assert told["released"] < two["after"] - 1.4 * weights, "memory is not given back"
+        assert load["after"] < two["after"] + 0.6 * weights, "a third model stays in memory"
+        assert load["peak"] < two["after"] + weights, "a third model is read before one goes"
+    assert told["released"] < two["after"] - 1.2 * weights, "memory is not given back"
 
 
 def _until(is_so: Callable[[], bool]) -> None:
