@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .families import FAMILIES, Family
-from .loading import DEVICES, DTYPES, LoadedModel, from_pretrained_parts, load_model
+from .loading import DEVICES, DTYPES, LoadedModel, ModelFacts, from_pretrained_parts, load_model
 from .network import Network, Rotary, causal_mask
 from .progress import LoadProgress
 from .registry import ModelEntry, list_models, others_allowed
@@ -19,6 +19,7 @@ __all__ = [
     "LoadProgress",
     "LoadedModel",
     "ModelEntry",
+    "ModelFacts",
     "Network",
     "Norm",
     "Rotary",

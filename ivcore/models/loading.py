@@ -32,7 +32,7 @@ from .network import Network
 from .progress import OnProgress, Teller
 from .registry import find_place
 
-__all__ = ["DEVICES", "DTYPES", "LoadedModel", "from_pretrained_parts", "load_model"]
+__all__ = ["DEVICES", "DTYPES", "LoadedModel", "ModelFacts", "from_pretrained_parts", "load_model"]
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -47,8 +47,8 @@ _READING = threading.Lock()
 
 
 @dataclass
-class LoadedModel:
-    """A model ready to be measured.  Its parts are not thread-safe: hold ``lock`` while they run."""
+class ModelFacts:
+    """What is known of a model once it was loaded."""
 
     ref: str
     """The name it was asked for."""
@@ -67,6 +67,12 @@ class LoadedModel:
     dtype: str
     fingerprint: str
     """SHA-256 over configuration, tokenizer and weights."""
+
+
+@dataclass
+class LoadedModel(ModelFacts):
+    """A model ready to be measured.  Its parts are not thread-safe: hold ``lock`` while they run."""
+
     tokenizer: PreTrainedTokenizerBase = field(repr=False)
     hf: PreTrainedModel = field(repr=False)
     network: Network = field(repr=False)

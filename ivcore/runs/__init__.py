@@ -68,7 +68,7 @@ from .report import (
     trace_lines,
 )
 from .sweep import SweepRequest, SweepRun, SweepSummary, find_sweep, list_sweeps, open_sweep, run_sweep
-from .verdicts import ModelFacts, Verdict, checked, facts_of, find_verdict, kept_verdicts
+from .verdicts import Verdict, checked, facts_of, find_verdict, kept_verdicts
 
 __all__ = [
     "SOURCES",
@@ -79,7 +79,6 @@ __all__ = [
     "GeometryRun",
     "GeometrySummary",
     "Judged",
-    "ModelFacts",
     "PathsRequest",
     "PathsRun",
     "PathsSummary",

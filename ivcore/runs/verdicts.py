@@ -21,34 +21,14 @@ from typing import Any, get_origin, get_type_hints
 
 from ..check import CheckItem, CheckReport, check_model
 from ..errors import StoreError
-from ..models import LoadedModel
+from ..models import LoadedModel, ModelFacts
 from ..store import Note, Store, run_key
 from .meta import library_versions
 
-__all__ = ["ModelFacts", "Verdict", "checked", "facts_of", "find_verdict", "kept_verdicts"]
+__all__ = ["Verdict", "checked", "facts_of", "find_verdict", "kept_verdicts"]
 
 _KIND = "check"
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What is known of a model once it was loaded."""
-
-    ref: str
-    revision: str | None
-    """The hub commit, if it came from the hub."""
-    family: str
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    d_model: int
-    vocab_size: int
-    n_positions: int | None
-    """The longest prompt, in tokens, if it says so."""
-    device: str
-    dtype: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from .loading import job, start, watch
 from .state import ModelsInputs
 
 if TYPE_CHECKING:
-    from ivcore.runs import ModelFacts, Verdict
+    from ivcore.models import ModelFacts
+    from ivcore.runs import Verdict
 
 __all__ = ["facts_of_model", "report_json", "show_details"]
 
