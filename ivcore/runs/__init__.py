@@ -31,21 +31,8 @@ from .geometry import (
 )
 from .heads import head_use, heads_document, heads_lines, sources_with
 from .meta import model_document
-from .paths import (
-    SOURCES,
-    PathsRequest,
-    PathsRun,
-    PathsSummary,
-    SampleInfo,
-    find_covering,
-    find_paths,
-    list_paths,
-    open_paths,
-    paths_request,
-    run_paths,
-    source_positions,
-    sources_cover,
-)
+from .paths import PathsRun, PathsSummary, SampleInfo, find_covering, find_paths, list_paths, open_paths, run_paths
+from .paths_request import SOURCES, PathsRequest, paths_request, source_positions, sources_cover
 from .plan import (
     Planned,
     PlannedBehaviour,

@@ -61,7 +61,7 @@ from ..prompts.paraphrases import task_paraphrases
 from ..prompts.tasks import Task, all_task_names, choose_items, load_task
 from .behaviour import BehaviourRequest, behaviour_request
 from .geometry import GeometryRequest, geometry_request
-from .paths import PathsRequest, paths_request
+from .paths_request import PathsRequest, paths_request
 from .sweep import SweepRequest
 
 __all__ = [
