@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE, Visit
 from tests.browser.parts import charts, settled
@@ -33,14 +33,14 @@ def ready(page: Page) -> Page:
     return page
 
 
-def marks(page: Page) -> object:
+def marks(page: Page) -> Locator:
     """The points of the first stage's picture."""
     return charts(page).nth(1).locator("g.mark-symbol path")
 
 
 def places(page: Page) -> list[str]:
     """Where the first picture's points are."""
-    found: list[str] = marks(page).evaluate_all("paths => paths.map(path => path.getAttribute('transform'))")  # type: ignore[attr-defined]
+    found: list[str] = marks(page).evaluate_all("paths => paths.map(path => path.getAttribute('transform'))")
     return found
 
 
@@ -102,6 +102,6 @@ def test_dropped_files_are_compared(visit: Visit, tmp_path: Path) -> None:
     expect(page.get_by_text(re.compile("<b>say:.? 12 paraphrases; <b>count:.? 12 paraphrases"))).to_be_visible()
     page.get_by_role("button", name="Compute what is missing").click()
     ready(page)
-    assert len(places(page)) == 24
+    expect(marks(page)).to_have_count(24)
     expect(page.get_by_text("--paraphrases '<b>say.csv' '<b>count.csv'").first).to_be_visible()
     expect(page.get_by_text("No permalink")).to_be_visible()
