@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,12 +12,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
+from tests.app.driving import assert_one_sentence, button, finish, jobs
 from tests.app.reading import plain, words
 from ui.behaviour import runs as behaviour_runs
 from ui.behaviour.table import ALL
 from ui.state import OTHER
 from ui.sweep.state import OWN_FILE
-from ui.worker import Job, State, workshop
+from ui.worker import State
 
 PATIENCE = 120.0
 TASKS = ["adj_ant", "can_fly"]
@@ -82,23 +82,6 @@ def bars(page: AppTest) -> dict[tuple[str, str], dict[str, object]]:
     raise AssertionError("no chart of shares")
 
 
-def button(page: AppTest, label: str) -> object:
-    return next(found for found in page.button if label in found.label)
-
-
-def jobs() -> list[Job]:
-    return list(workshop()._jobs.values())
-
-
-def finish(page: AppTest) -> AppTest:
-    """Wait for the server's jobs, then let the page look again."""
-    deadline = time.monotonic() + PATIENCE
-    while not all(job.ended for job in jobs()):
-        assert time.monotonic() < deadline, [job.state for job in jobs()]
-        time.sleep(0.02)
-    return page.run()
-
-
 def answered(page: AppTest) -> AppTest:
     button(page, START).click().run()  # type: ignore[attr-defined]
     return finish(page)
@@ -107,13 +90,6 @@ def answered(page: AppTest) -> AppTest:
 def assert_whole(page: AppTest) -> None:
     assert not page.exception and not page.error, [element.value for element in page.error]
     assert page.dataframe and not any(START in found.label for found in page.button)
-
-
-def assert_one_sentence(page: AppTest, *parts: str) -> None:
-    assert not page.exception
-    (found,) = [plain(element.value) for element in page.error]
-    assert all(part in found for part in parts), found
-    assert "Traceback" not in found and "\n" not in found
 
 
 def test_what_is_missing_is_said_with_cost_and_command_and_nothing_starts(open_page: Open, folder: Path) -> None:

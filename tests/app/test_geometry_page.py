@@ -12,11 +12,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
+from tests.app.driving import assert_one_sentence, button, finish, jobs, rows
 from tests.app.reading import plain, words
 from ui.geometry import runs as geometry_runs
 from ui.geometry.state import FILES, PASTED
 from ui.state import OTHER
-from ui.worker import Job, State, workshop
+from ui.worker import State
 
 PATIENCE = 120.0
 TASKS = ["num_next", "verb_past"]
@@ -62,46 +63,9 @@ def ready(open_page: Open, cache: Path, finished: Path) -> Open:
     return open_page
 
 
-def rows(page: AppTest, *columns: str) -> list[list[dict[str, Any]]]:
-    """The data of every chart that has these columns."""
-    import pyarrow
-
-    found = []
-    for chart in page.get("vega_lite_chart"):
-        for dataset in chart.proto.datasets:
-            table = pyarrow.ipc.open_stream(dataset.data.data).read_all().to_pylist()
-            if table and set(columns) <= table[0].keys():
-                found.append(table)
-    return found
-
-
-def button(page: AppTest, label: str) -> Any:
-    return next(found for found in page.button if label in found.label)
-
-
-def jobs() -> list[Job]:
-    return list(workshop()._jobs.values())
-
-
-def finish(page: AppTest) -> AppTest:
-    """Wait for the server's jobs, then let the page look again."""
-    deadline = time.monotonic() + PATIENCE
-    while not all(job.ended for job in jobs()):
-        assert time.monotonic() < deadline, [job.state for job in jobs()]
-        time.sleep(0.02)
-    return page.run()
-
-
 def the_run() -> Any:
     (found,) = geometry_runs.summaries()
     return geometry_runs.opened(found.key)
-
-
-def assert_one_sentence(page: AppTest, *parts: str) -> None:
-    assert not page.exception
-    (found,) = [plain(element.value) for element in page.error]
-    assert all(part in found for part in parts), found
-    assert "Traceback" not in found and "\n" not in found and len(found) < 600
 
 
 def assert_whole(page: AppTest) -> None:

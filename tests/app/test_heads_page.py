@@ -19,6 +19,7 @@ from ivcore.prompts.tasks import load_task
 from ivcore.runs import PathsRun, head_use, run_paths, task_paths_request
 from ivcore.store import Store
 from tests.app.conftest import APP
+from tests.app.driving import assert_one_sentence, rows
 from tests.app.reading import plain, words
 from ui.heads.state import EXCESS, KS, POSITIONS, STAGES
 from ui.paths import runs as paths_runs
@@ -68,19 +69,6 @@ def ready(open_page: Open, cache: Path, traces: tuple[Path, Traces], monkeypatch
     return open_page
 
 
-def rows(page: AppTest, *columns: str) -> list[list[dict[str, Any]]]:
-    """The data of every chart that has these columns."""
-    import pyarrow
-
-    found = []
-    for chart in page.get("vega_lite_chart"):
-        for dataset in chart.proto.datasets:
-            table = pyarrow.ipc.open_stream(dataset.data.data).read_all().to_pylist()
-            if table and set(columns) <= table[0].keys():
-                found.append(table)
-    return found
-
-
 def maps(page: AppTest) -> list[np.ndarray[Any, Any]]:
     """What the maps of the sides show, head after head; each once."""
     found = {str([row["shade"] for row in table]): table for table in rows(page, "shade", "active")}
@@ -94,13 +82,6 @@ def activity(run: PathsRun, offset: int = 0) -> np.ndarray[Any, Any]:
 def assert_whole(page: AppTest) -> None:
     assert not page.exception and not page.error, [element.value for element in page.error]
     assert rows(page, "shade", "active")
-
-
-def assert_one_sentence(page: AppTest, *parts: str) -> None:
-    assert not page.exception
-    (found,) = [plain(element.value) for element in page.error]
-    assert all(part in found for part in parts), found
-    assert "Traceback" not in found and "\n" not in found and len(found) < 600
 
 
 def warned(page: AppTest) -> str:

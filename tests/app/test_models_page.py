@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 import shutil
 import time
@@ -21,6 +22,7 @@ from tests.app.conftest import APP
 from tests.app.reading import plain, words
 from tests.app.tiny_folder import make_folder
 from ui import calls
+from ui.models.details import report_json
 from ui.models.files import models_downloads
 from ui.models.listing import list_rows
 from ui.models.state import ModelsInputs, check_command, models_link
@@ -368,6 +370,10 @@ def test_downloads_hold_the_list_and_the_report(open_page: Open, folder: Path) -
     assert len(listing.make().splitlines()) == len(rows) + 1
     document = json.loads(report.make())
     assert document["passed"] and document["model"]["ref"] == ref and document["items"][0]["tolerance"] is not None
+    for value in (math.inf, math.nan):  # plain JSON has neither
+        wrong = replace(verdict, items=(replace(verdict.items[0], passed=False, value=value),))
+        told = json.loads(report_json(wrong), parse_constant=lambda name: pytest.fail(name))
+        assert told["items"][0]["value"] is None
 
 
 def test_an_app_may_open_its_own_models_only(open_page: Open, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

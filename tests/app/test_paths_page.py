@@ -21,6 +21,7 @@ from ivcore.prompts.tasks import load_task
 from ivcore.runs import run_paths, task_paths_request
 from ivcore.store import Store
 from tests.app.conftest import APP
+from tests.app.driving import assert_one_sentence, button, finish, jobs, rows
 from tests.app.reading import plain, words
 from ui.paths import runs as paths_runs
 from ui.paths.parting import parting
@@ -28,7 +29,7 @@ from ui.paths.state import AT, FLOW, PAIR, TASK
 from ui.paths.texts import first_texts, items_of, sibling_of
 from ui.state import OTHER
 from ui.text import visible
-from ui.worker import Job, State, workshop
+from ui.worker import State
 
 PATIENCE = 120.0
 START = "Follow the paths"
@@ -88,50 +89,13 @@ def picture(page: AppTest) -> dict[str, Any]:
     return data
 
 
-def rows(page: AppTest, *columns: str) -> list[list[dict[str, Any]]]:
-    """The data of every chart that has these columns."""
-    import pyarrow
-
-    found = []
-    for chart in page.get("vega_lite_chart"):
-        for dataset in chart.proto.datasets:
-            table = pyarrow.ipc.open_stream(dataset.data.data).read_all().to_pylist()
-            if table and set(columns) <= table[0].keys():
-                found.append(table)
-    return found
-
-
 def metrics(page: AppTest) -> list[str]:
     return [metric.value for metric in page.metric]
-
-
-def button(page: AppTest, label: str) -> Any:
-    return next(found for found in page.button if label in found.label)
-
-
-def jobs() -> list[Job]:
-    return list(workshop()._jobs.values())
-
-
-def finish(page: AppTest) -> AppTest:
-    """Wait for the server's jobs, then let the page look again."""
-    deadline = time.monotonic() + PATIENCE
-    while not all(job.ended for job in jobs()):
-        assert time.monotonic() < deadline, [job.state for job in jobs()]
-        time.sleep(0.02)
-    return page.run()
 
 
 def assert_whole(page: AppTest) -> AppTest:
     assert not page.exception and not page.error, [element.value for element in page.error]
     return page
-
-
-def assert_one_sentence(page: AppTest, *parts: str) -> None:
-    assert not page.exception
-    (found,) = [plain(element.value) for element in page.error]
-    assert all(part in found for part in parts), found
-    assert "Traceback" not in found and "\n" not in found and len(found) < 600
 
 
 # ---- one prompt

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -15,10 +14,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import APP
+from tests.app.driving import assert_one_sentence, finish, jobs
 from tests.app.reading import plain, words
 from ui.state import OTHER
 from ui.sweep.state import OWN_FILE
-from ui.worker import Job, State, workshop
+from ui.worker import State
 
 PATIENCE = 120.0
 SMALL = {"task": "adj_ant", "samples": "6", "depth": "2"}
@@ -67,40 +67,20 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     go.set()
 
 
-def button(page: AppTest, label: str) -> object:
-    return next(found for found in page.button if found.label == label)
-
-
-def jobs() -> list[Job]:
-    return list(workshop()._jobs.values())
-
-
-def finish(page: AppTest) -> AppTest:
-    """Wait for the server's jobs, then let the page look again."""
-    deadline = time.monotonic() + PATIENCE
-    while not all(job.ended for job in jobs()):
-        assert time.monotonic() < deadline, [job.state for job in jobs()]
-        time.sleep(0.02)
-    return page.run()
-
-
 def swept(page: AppTest) -> AppTest:
     """Press start and wait for the result."""
     button(page, "Start the sweep").click().run()
     return finish(page)
 
 
+def button(page: AppTest, label: str) -> object:
+    return next(found for found in page.button if found.label == label)
+
+
 def assert_whole(page: AppTest) -> None:
     """A complete result without an error of any kind."""
     assert not page.exception and not page.error, [element.value for element in page.error]
     assert len(page.get("vega_lite_chart")) >= 4 and page.code
-
-
-def assert_one_sentence(page: AppTest, *parts: str) -> None:
-    assert not page.exception
-    (found,) = [plain(element.value) for element in page.error]
-    assert all(part in found for part in parts), found
-    assert "Traceback" not in found and "\n" not in found
 
 
 def test_cost_stands_before_the_start_and_nothing_starts_by_itself(open_sweep: Open, cache: Path) -> None:

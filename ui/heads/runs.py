@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Side", "activity", "agreements", "find_side", "halves", "job", "similarities", "start"]
 
 SAMPLES = 100
-_COVERS = {"t_inst": (0,), "from_t_inst": (0, 1), "from_before": (-1, 0, 1), "all": (-1, 0, 1)}
-"""Sources to the offsets from T_inst that they include."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +131,12 @@ def _request(wanted: Wanted, surrogate: str) -> PathsRequest:
 
 def _alike(wanted: Wanted, dtype: str, request: PathsRequest) -> list[PathsSummary]:
     """The finished traces that hold the side, the best first."""
-    settings = _settings(request)
+    from ivcore.runs import sources_cover, sources_with
+
+    settings, sources = _settings(request), sources_with(wanted.offset)
     found = [s for s in paths_runs.summaries() if (s.ref, s.dtype) == (wanted.ref, dtype)]
     found = [s for s in found if _settings(s.request) == settings]
-    found = [s for s in found if wanted.offset in _COVERS.get(s.request.sources, ())]
+    found = [s for s in found if sources_cover(s.request.sources, sources)]
     if found and (here := runs.fingerprint(wanted.ref)) is not None:
         found = [summary for summary in found if summary.fingerprint == here]
     return sorted(found, key=lambda summary: (-len(summary.request.items), summary.request.n_listed == 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,11 @@ def show_details(inputs: ModelsInputs, row: Row) -> None:
 
 
 def report_json(report: Verdict) -> str:
-    """The report as a file; a deviation that is not a number is null."""
+    """The report as a file; a deviation that is no finite number is null."""
     document = asdict(report)
     for item in document["items"]:
-        item["value"] = item["value"] if item["value"] == item["value"] else None
-    return json.dumps(document, indent=1) + "\n"
+        item["value"] = item["value"] if math.isfinite(item["value"]) else None
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def facts_of_model(model: ModelFacts) -> dict[str, str]:
