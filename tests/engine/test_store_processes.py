@@ -18,6 +18,7 @@ import pytest
 
 from ivcore.errors import RunBusyError
 from ivcore.store import Store, run_key
+from ivcore.store.entries import DRAFT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REQUEST = {"analysis": "test", "n": 4}
@@ -213,8 +214,11 @@ def test_killed_at_random_it_goes_on_from_its_finished_blocks(tmp_path: Path) ->
         said = {line, *said_by(process)} - {"", "finished"}
         assert not said & kept, "a finished block was computed again"
         kept |= said
-        assert all(entry.reason is None for entry in store.verify_all())
-        if store.find(KEY) is None and kept:
+        finished = store.find(KEY) is not None
+        # A draft half tidied away beside its finished run is nobody's loss; gc takes it.
+        told = [entry for entry in store.verify_all() if not (finished and entry.kind == DRAFT)]
+        assert all(entry.reason is None for entry in told), told
+        if not finished and kept:
             with store.draft(KEY, REQUEST, {}) as draft:
                 assert kept <= set(draft.blocks())
                 kept |= set(draft.blocks())  # whole on disk, killed before it said so
