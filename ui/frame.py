@@ -14,6 +14,7 @@ import streamlit as st
 
 from .navigation import in_frame
 from .text import html, markdown
+from .under_way import page_begins
 
 if TYPE_CHECKING:
     from ivcore.models import LoadedModel
@@ -32,8 +33,9 @@ class Download:
 
 
 def header(title: str, line: str) -> None:
-    """The page's name and the one line that says what it shows and why that matters."""
+    """The page begins: its name, and the one line that says what it shows and why that matters."""
     in_frame()
+    page_begins()
     st.html(Path(__file__).with_name("style.css"))
     st.html('<div class="iv"><p class="iv-app">Instruction Vector Explorer</p></div>')
     st.title(title, anchor=False)

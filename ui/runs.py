@@ -11,6 +11,7 @@ Runs and statistics are immutable and shared between sessions.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ivcore.stats import MeanInterval, RatioInterval
 
 __all__ = [
+    "Stamp",
     "common_sets",
     "cost",
     "difference",
@@ -48,18 +50,23 @@ __all__ = [
 ]
 
 
+Stamp = tuple[tuple[str, int, int], ...]
+"""Of each folder of the store its name, when it was changed and how many things it holds."""
+
+
 def summaries() -> tuple[SweepSummary, ...]:
     """All finished sweeps, newest first."""
     return _summaries(store_stamp())
 
 
-def store_stamp() -> tuple[tuple[str, int], ...]:
-    """Changes whenever a run was added or removed."""
+def store_stamp() -> Stamp:
+    """Changes whenever a run was added or removed; the number tells apart what happens within one tick of the clock."""
     from ivcore.store import default_store
 
     store = default_store()
     roots = (store.own, store.bundled)
-    return tuple((str(root), root.stat().st_mtime_ns) for root in roots if root and root.is_dir())
+    there = [root for root in roots if root and root.is_dir()]
+    return tuple((str(root), root.stat().st_mtime_ns, len(os.listdir(root))) for root in there)
 
 
 def own_sweeps(size: str, stage: str, task: str) -> tuple[SweepSummary, ...]:
@@ -207,7 +214,7 @@ def spread_of(run: SweepRun, metric: str) -> Spread:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _summaries(stamp: tuple[tuple[str, int], ...]) -> tuple[SweepSummary, ...]:
+def _summaries(stamp: Stamp) -> tuple[SweepSummary, ...]:
     from ivcore.runs import list_sweeps
     from ivcore.store import default_store
 

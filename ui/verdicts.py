@@ -6,6 +6,7 @@ the hub.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -54,17 +55,17 @@ def _is_about(verdict: Verdict, ref: str) -> bool:
     return (is_named or calls.is_light(ref)) and verdict.model.fingerprint == runs.fingerprint(ref)
 
 
-def _stamp() -> tuple[str, int]:
-    """Changes whenever a verdict was kept."""
+def _stamp() -> tuple[str, int, tuple[str, ...]]:
+    """Changes whenever a verdict was kept; the names tell apart what happens within one tick of the clock."""
     from ivcore.store import default_store
 
     folder = default_store().own
     notes = folder / "notes"
-    return str(folder), notes.stat().st_mtime_ns if notes.is_dir() else 0
+    return (str(folder), notes.stat().st_mtime_ns, tuple(os.listdir(notes))) if notes.is_dir() else (str(folder), 0, ())
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _kept(own: str, changed: int) -> tuple[Verdict, ...]:
+def _kept(own: str, changed: int, names: tuple[str, ...]) -> tuple[Verdict, ...]:
     from ivcore.runs import kept_verdicts
     from ivcore.store import default_store
 

@@ -81,6 +81,10 @@ class Job:
             return 0.0
         return (time.monotonic() if self._over is None else self._over) - self._begun
 
+    def ended_before(self, moment: float) -> bool:
+        """Whether it had ended at this time of the monotonic clock."""
+        return self.ended and (self._over is None or self._over < moment)
+
     def stop(self) -> None:
         """Ask the job to end; one that still waits ends at once, one that has ended stays as it is."""
         with self._lock:

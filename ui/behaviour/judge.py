@@ -17,6 +17,7 @@ import streamlit as st
 from ..guard import say_error
 from ..state import flag
 from ..text import count, markdown
+from ..under_way import under_way
 from ..worker import workshop
 from .charts import share_words
 from .progress import said, watch
@@ -66,8 +67,8 @@ def show_judge(run: BehaviourRun, command: str | None) -> None:
             )
         if pressed:
             _start(run, address, model, secret)
-        if job is not None and not job.ended:
-            watch((key,), "Judging", "answers")
+        if going := under_way([job]):
+            watch(going, "Judging", "answers")
             return
         if job is not None:
             said([job], "Verdicts so far are kept.")

@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from .. import calls
 from ..model_form import agreed_to_download, check_badge
 from ..text import and_list, count, markdown
+from ..under_way import under_way
 from . import runs as behaviour_runs
 from .files import command_of
 from .progress import said, watch
@@ -36,8 +37,7 @@ def show_missing(
     if not missing:
         return
     jobs = {panel: job for panel in missing if (job := behaviour_runs.job(panel, inputs.dtype)) is not None}
-    running = tuple(job.key for job in jobs.values() if not job.ended)
-    if running:
+    if running := under_way(jobs.values()):
         watch(running, "Answering", "prompts")
         return
     said(list(jobs.values()), "Tasks that were finished are kept.")

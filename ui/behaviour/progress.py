@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from ..text import count, duration, markdown
-from ..worker import Job, State, workshop
+from ..worker import Job, State
 
 __all__ = ["said", "watch"]
 
@@ -16,17 +16,16 @@ _EVERY = 0.7
 
 
 @st.fragment(run_every=_EVERY)
-def watch(keys: tuple[str, ...], doing: str, unit: str) -> None:
+def watch(jobs: tuple[Job, ...], doing: str, unit: str) -> None:
     """Progress of these jobs, drawn anew by itself; when one ends, the page runs once more.
 
     Args:
-        keys: of jobs that had not ended just before.
+        jobs: that were under way when the page began.
         doing: what they do, such as ``Answering``.
         unit: what they count, such as ``prompts``.
     """
-    jobs = [job for key in keys if (job := workshop().find(key)) is not None]
     going = [job for job in jobs if not job.ended]
-    if len(going) < len(keys):
+    if len(going) < len(jobs):
         st.rerun()
     now = next((job for job in going if job.state is not State.QUEUED), going[0])
     stopping = any(job.state is State.STOPPING for job in going)
@@ -35,16 +34,16 @@ def watch(keys: tuple[str, ...], doing: str, unit: str) -> None:
         words += f": {count(now.progress.samples_done)} of {count(now.progress.n_samples)} {unit}"
     if len(going) > 1:
         words += f" · {count(len(going) - 1)} more to follow"
-    share = sum(job.progress.share if job.progress else 0.0 for job in jobs) / len(keys)
+    share = sum(job.progress.share if job.progress else 0.0 for job in jobs) / len(jobs)
     with st.container(border=True):
         st.progress(min(share, 1.0), f"{words} · {duration(now.elapsed)}")
         st.button(
             "Stop",
             icon=":material/stop_circle:",
             on_click=_stop,
-            args=(keys,),
+            args=(going,),
             disabled=stopping,
-            key=f"stop {keys[0]}",
+            key=f"stop {jobs[0].key}",
             help="What is finished is kept.",
         )
 
@@ -57,8 +56,7 @@ def said(ended: Sequence[Job], kept: str) -> None:
         st.info(f"Stopped. {kept}", icon=":material/pause_circle:")
 
 
-def _stop(keys: Sequence[str]) -> None:
+def _stop(jobs: Sequence[Job]) -> None:
     """The last first, so that none begins while the others are told."""
-    for key in reversed(keys):
-        if (job := workshop().find(key)) is not None:
-            job.stop()
+    for job in reversed(jobs):
+        job.stop()

@@ -143,7 +143,7 @@ def _key(request: BehaviourRequest, dtype: str, fingerprint: str) -> str:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _summaries(stamp: tuple[tuple[str, int], ...]) -> tuple[BehaviourSummary, ...]:
+def _summaries(stamp: runs.Stamp) -> tuple[BehaviourSummary, ...]:
     from ivcore.runs import list_behaviours
     from ivcore.store import default_store
 

@@ -15,6 +15,7 @@ from .. import calls
 from ..behaviour.progress import said, watch
 from ..model_form import agreed_to_download, check_badge
 from ..text import and_list, count, markdown
+from ..under_way import under_way
 from . import runs as geometry_runs
 from .runs import Panel
 from .state import GeometryInputs
@@ -88,8 +89,7 @@ def _watched(inputs: GeometryInputs, panels: Sequence[Panel], *, released: bool)
     """Show the progress of jobs that run, or how the last ones ended; whether any runs."""
     found = [geometry_runs.job(panel, inputs.dtype, released=released) for panel in panels]
     jobs = [job for job in found if job is not None]
-    running = tuple(job.key for job in jobs if not job.ended)
-    if running:
+    if running := under_way(jobs):
         watch(running, "Comparing", "paraphrases")
         return True
     said(jobs, _KEPT)

@@ -172,7 +172,7 @@ def _key(request: GeometryRequest, dtype: str, fingerprint: str) -> str:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _summaries(stamp: tuple[tuple[str, int], ...]) -> tuple[GeometrySummary, ...]:
+def _summaries(stamp: runs.Stamp) -> tuple[GeometrySummary, ...]:
     from ivcore.runs import list_geometries
     from ivcore.store import default_store
 

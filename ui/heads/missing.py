@@ -15,6 +15,7 @@ from ..model_form import agreed_to_download, check_badge
 from ..paths import runs as paths_runs
 from ..paths.state import PathsInputs, plan_command
 from ..text import and_list, count, markdown
+from ..under_way import under_way
 from . import runs as heads_runs
 from .runs import Side
 from .state import HeadsInputs
@@ -63,8 +64,7 @@ def show_missing(models: Models, inputs: HeadsInputs, sides: Sequence[Side]) -> 
 def _watched(inputs: HeadsInputs, missing: Sequence[Side]) -> bool:
     """Show the progress of jobs that run, or how the last ones ended; whether any runs."""
     jobs = [job for side in missing if (job := heads_runs.job(side, inputs.dtype)) is not None]
-    running = tuple(dict.fromkeys(job.key for job in jobs if not job.ended))
-    if running:
+    if running := under_way(jobs):
         watch(running, "Following the paths of", "prompts")
         return True
     said(jobs, _KEPT)

@@ -13,6 +13,7 @@ from .. import calls
 from ..alive import alive
 from ..report import show_facts, show_report
 from ..text import count, markdown
+from ..under_way import under_way
 from ..worker import State
 from .listing import TO_FETCH, Row, size_words
 from .loading import job, start, watch
@@ -75,8 +76,8 @@ def facts_of_model(model: ModelFacts) -> dict[str, str]:
 def _show_actions(inputs: ModelsInputs, row: Row) -> None:
     """Progress of the job under way, else the buttons, and how the last attempt ended."""
     last = job(inputs)
-    if last is not None and not last.ended:
-        watch(last.key)
+    if going := under_way([last]):
+        watch(going[0])
         return
     which = calls.which(inputs.ref, inputs.device, inputs.dtype)
     is_loaded = alive().find(which) is not None

@@ -56,20 +56,19 @@ def start(inputs: ModelsInputs) -> Job:
 
 
 @st.fragment(run_every=_EVERY)
-def watch(key: str) -> None:
+def watch(found: Job) -> None:
     """The job's progress, drawn anew by itself; when the job ends, the page runs once more."""
-    found = workshop().find(key)
-    if found is None or found.ended:
+    if found.ended:
         st.rerun()
     with st.container(border=True):
-        share, words = _progress_words(found, _told().get(key, "Beginning"))
+        share, words = _progress_words(found, _told().get(found.key, "Beginning"))
         st.progress(share, markdown(f"{words} · {duration(found.elapsed)}"))
         st.button(
             "Stop",
             icon=":material/stop_circle:",
             on_click=found.stop,
             disabled=found.state is State.STOPPING,
-            key=f"stop {key}",
+            key=f"stop {found.key}",
             help="Files that were fetched whole are kept. A check that has begun is brought to its end.",
         )
 

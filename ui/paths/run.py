@@ -16,6 +16,7 @@ from .. import calls
 from ..behaviour.progress import said, watch
 from ..model_form import agreed_to_download, check_badge
 from ..text import and_list, count, markdown, operations, visible
+from ..under_way import under_way
 from ..worker import Job, State
 from . import runs as paths_runs
 from .runs import Expected, Traced
@@ -78,8 +79,8 @@ def compute(badge: Badge, inputs: PathsInputs, request: PathsRequest, name: str)
         InputError: it cannot be computed with this model, or there are too many paths.
     """
     job = paths_runs.job(inputs.ref, inputs.dtype, request)
-    if job is not None and not job.ended:
-        watch((job.key,), "Following the paths of", "samples" if len(request.items) > 1 else "sources")
+    if going := under_way([job]):
+        watch(going, "Following the paths of", "samples" if len(request.items) > 1 else "sources")
         return False
     said([job] if job is not None else [], _KEPT)
     if (loaded := loaded_model(badge, inputs)) is None:

@@ -265,7 +265,7 @@ def _looked_at(run: PathsRun, sample: int, sources: str) -> Traced:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _summaries(stamp: tuple[tuple[str, int], ...]) -> tuple[PathsSummary, ...]:
+def _summaries(stamp: runs.Stamp) -> tuple[PathsSummary, ...]:
     from ivcore.runs import list_paths
     from ivcore.store import default_store
 

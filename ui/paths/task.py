@@ -18,6 +18,7 @@ from ..frame import run_facts
 from ..link import report_once
 from ..state import link_complaints
 from ..text import and_list, count, decimal, duration, markdown, percent, visible
+from ..under_way import under_way
 from . import runs as paths_runs
 from .charts import COUNTS, SHARES, emitters_chart
 from .emitters import Emitter, emitters
@@ -120,7 +121,7 @@ def _missing(badge: Badge, inputs: PathsInputs, panels: Sequence[Panel], request
     from ivcore.runs import sources_cover
 
     jobs = [paths_runs.job(panel.ref, inputs.dtype, request) for panel in panels]
-    if going := tuple(job.key for job in jobs if job is not None and not job.ended):
+    if going := under_way(jobs):
         watch(going, "Following the paths of", "samples")
         return
     wanted = request.sources

@@ -47,10 +47,9 @@ def offer(loaded: LoadedModel, request: SweepRequest, last: Job | None, *, label
 
 
 @st.fragment(run_every=_EVERY)
-def watch(key: str) -> None:
+def watch(job: Job) -> None:
     """The job's progress, drawn anew by itself; when the job ends, the page runs once more."""
-    job = workshop().find(key)
-    if job is None or job.ended:
+    if job.ended:
         st.rerun()
     with st.container(border=True):
         if job.state is State.QUEUED:
@@ -62,7 +61,7 @@ def watch(key: str) -> None:
             icon=":material/stop_circle:",
             on_click=job.stop,
             disabled=job.state is State.STOPPING,
-            key=f"stop {key}",
+            key=f"stop {job.key}",
             help="Samples that are finished are kept; the sweep can be resumed later.",
         )
 

@@ -15,6 +15,7 @@ from .. import calls, runs
 from ..frame import run_facts
 from ..model_form import agreed_to_download, check_badge
 from ..text import count, duration, markdown
+from ..under_way import under_way
 from .help import CONVENTION_LINE
 from .panels import show_both_conventions, show_released_test
 from .progress import offer, watch
@@ -102,8 +103,8 @@ def _verdict(place: DeltaGenerator, loaded: LoadedModel) -> None:
 def _compute(loaded: LoadedModel, request: SweepRequest, *, label: str = "Start the sweep") -> None:
     """Progress of the job that computes the request, else the button that starts it."""
     job = runs.job(loaded, request)
-    if job is not None and not job.ended:
-        watch(job.key)
+    if going := under_way([job]):
+        watch(going[0])
     else:
         offer(loaded, request, job, label=label)
 
