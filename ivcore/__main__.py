@@ -425,7 +425,12 @@ def _add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], t
 def _add_model(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--model", required=True, help="a name that 'models' lists, a local folder, or a hub id")
     verb.add_argument("--revision", help="branch, tag or commit on the hub")
-    verb.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    verb.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="auto: a GPU if there is one; a model that one GPU cannot hold is divided among all",
+    )
     verb.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16", "float64"))
     verb.add_argument(
         "--seed",

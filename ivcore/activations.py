@@ -64,14 +64,14 @@ def residuals(model: LoadedModel, ids: Sequence[int]) -> Tensor:
     """Residual after every block at every position: tensor of shape (n_layers, n_tokens, d_model)."""
     rows = _as_row(model, ids)
     with model.lock:
-        return torch.stack([output[0] for output in _trace_blocks(model, rows)])
+        return torch.stack([output[0].to(rows.device) for output in _trace_blocks(model, rows)])
 
 
 def attention_patterns(model: LoadedModel, ids: Sequence[int]) -> Tensor:
     """Attention pattern of every head: tensor of shape (n_layers, n_heads, n_tokens, n_tokens), rows are queries."""
     rows = _as_row(model, ids)
     with model.lock:
-        return torch.stack([pattern[0] for pattern in _trace_attention(model, rows)])
+        return torch.stack([pattern[0].to(rows.device) for pattern in _trace_attention(model, rows)])
 
 
 def patched_logits(
@@ -202,10 +202,10 @@ def _trace_last(model: LoadedModel, rows: Tensor, path: str | None, *, with_embe
     with traced.trace(input_ids=rows, use_cache=False, logits_to_keep=1) as tracer:
         found, blocks = [], model.network.blocks_of(traced)
         if with_embedding:
-            found.append(blocks[0].input[:, -1].clone())
+            found.append(blocks[0].input[:, -1].clone().to(rows.device))
         for block in blocks:
             part = block if path is None else attrgetter(path)(block)
-            found.append(part.output[:, -1].clone())
+            found.append(part.output[:, -1].clone().to(rows.device))
         states = nnsight.save(torch.stack(found))
         tracer.stop()
     return states

@@ -155,8 +155,9 @@ def _attention_patterns(model: LoadedModel, probe: _Probe, tolerance: _Tolerance
     network, x = model.network, model.network.embed(ids)
     positions, value = network.rotary(ids.shape[1], x), 0.0
     for layer, expected in enumerate(attention_patterns(model, ids[0].tolist())):
+        x = network.enter(layer, x)
         q, k, v = network.read(layer, x, positions)
-        hidden = network.hidden(layer, ids.shape[1], ids.device)
+        hidden = network.hidden(layer, ids.shape[1])
         value = _worse(value, network.pattern(layer, q, k, hidden)[0], expected)
         x = network.write(layer, x, network.mix(layer, q, k, v, hidden))
     return _item(
@@ -172,8 +173,8 @@ def _windows(model: LoadedModel, _probe: _Probe, _tolerance: _Tolerance) -> Chec
     kinds = {(id(mask), network.window(layer)): (layer, mask) for layer, mask in enumerate(masks)}
     wrong = 0
     for layer, mask in kinds.values():
-        hidden = network.hidden(layer, n_tokens, torch.device(model.device))
-        wrong += int((hidden if mask is None else hidden != (mask[0, 0] < 0)).sum())
+        hidden = network.hidden(layer, n_tokens)
+        wrong += int((hidden if mask is None else hidden != (mask[0, 0] < 0).to(hidden.device)).sum())
     sizes = ", ".join(map(str, sorted(windows)))
     what = f"Pairs of {n_tokens} tokens that our masks and the model's hide differently, with windows of {sizes}"
     return _count("windows", wrong, what)
@@ -283,5 +284,5 @@ def _count(name: str, value: int, what: str) -> CheckItem:
 
 def _worse(value: float, found: Tensor, expected: Tensor) -> float:
     """The larger of ``value`` and the largest difference; not a number once either holds one."""
-    largest = float((found.double() - expected.double()).abs().max())
+    largest = float((found.double() - expected.to(found.device).double()).abs().max())
     return largest if not largest <= value else value

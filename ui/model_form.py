@@ -135,9 +135,8 @@ def family_chooser(families: tuple[str, ...]) -> str:
 def number_settings() -> tuple[str, str]:
     """Device and number format."""
     left, right = st.columns(2)
-    device = left.selectbox(
-        "Device", DEVICES, key="device", bind="query-params", help="auto takes a GPU where there is one."
-    )
+    told = "auto takes a GPU where there is one; a model that one cannot hold is divided among all."
+    device = left.selectbox("Device", DEVICES, key="device", bind="query-params", help=told)
     dtype = right.selectbox(
         "Number format", DTYPES, key="dtype", bind="query-params", help="float64 is slowest and most exact."
     )

@@ -38,6 +38,12 @@ class Projection:
         bias = self._module.bias
         return Affine(self._chosen(weight), None if bias is None else self._chosen(bias))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self._module.weight.device
+        return device
+
     def __call__(self, x: Tensor) -> Tensor:
         """x (..., n_in) -> (..., n_out)."""
         affine = self.affine
@@ -83,6 +89,11 @@ class Block:
         self.rotary_kind: str | None = optional_part_of(block, family.rotary_kind)
         self.parallel = bool(optional_part_of(block, family.parallel))
         """The MLP reads x, not what attention made of it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self._o_proj.device
 
     def queries(self, x: Tensor) -> Tensor:
         """Residual entering the block -> queries, normed where the family does so, not yet rotated."""

@@ -3,10 +3,11 @@
 1. The name is resolved (``registry``) and, for a hub id, downloaded (``hub``).
 2. The folder is inspected (``folder``); remote code is never trusted and only safetensors are opened.
 3. Whether it fits is told before its weights are read (``memory``).
-4. transformers loads it with eager attention.  What transformers would only warn about (weights that are missing,
+4. Where one GPU has no room for it, it is divided among all of them (``placement``).
+5. transformers loads it with eager attention.  What transformers would only warn about (weights that are missing,
    left over or of another shape; a tokenizer larger than the embedding) is an error here.
 
-Steps 2 to 4 are for one model at a time, so that no two are promised the same memory.
+Steps 2 to 5 are for one model at a time, so that no two are promised the same memory.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .folder import ModelFolder, fingerprint, inspect_folder
 from .hub import fetch
 from .memory import check_room, stored_dtypes
 from .network import Network
+from .placement import place_on_gpus
 from .progress import OnProgress, Teller
 from .registry import find_place
 
@@ -112,13 +114,15 @@ def load_model(
     tell = Teller(on_progress)
     with _quiet():
         path = place.folder or fetch(str(place.hub), revision, tell)
-    with _READING, _quiet():
+    with _READING, _quiet(), _memory_told(path.name):
         folder = inspect_folder(path)
         check_room(folder, chosen_dtype, chosen_device)
-        hf = _load_weights(folder, chosen_dtype, tell)
+        parts = place_on_gpus(folder, chosen_dtype) if chosen_device.type == "cuda" else None
+        hf = _load_weights(folder, chosen_dtype, parts, tell)
         tokenizer = _load_tokenizer(folder)
         _check_vocabulary(tokenizer, hf)
-        hf = _to_device(_detached(hf, folder, chosen_dtype), chosen_device)
+        if parts is None:
+            hf = _detached(hf, folder, chosen_dtype).to(chosen_device)  # type: ignore[arg-type]
     digest = fingerprint(folder, lambda done: tell("read", (folder.n_bytes + done) // 2, folder.n_bytes))
     return _assemble(hf, tokenizer, ref, path.name if place.hub else None, digest)
 
@@ -165,7 +169,10 @@ def _assemble(
     )
 
 
-def _load_weights(folder: ModelFolder, dtype: torch.dtype, tell: Teller) -> PreTrainedModel:
+def _load_weights(
+    folder: ModelFolder, dtype: torch.dtype, parts: dict[str, int] | None, tell: Teller
+) -> PreTrainedModel:
+    """``parts``: by module, its GPU; None is the CPU."""
     try:
         with _counting(lambda share: tell("read", int(share * folder.n_bytes / 2), folder.n_bytes)):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -175,15 +182,12 @@ def _load_weights(folder: ModelFolder, dtype: torch.dtype, tell: Teller) -> PreT
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
+                device_map=parts,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-    except (MemoryError, torch.OutOfMemoryError) as err:
-        raise ModelError(
-            f"{quote(folder.path.name)} does not fit into memory; try --dtype bfloat16 or a smaller model."
-        ) from err
     except Exception as err:
-        if err is tell.raised:
+        if err is tell.raised or _is_out_of_memory(err):
             raise
         raise DamagedModelError(
             f"{quote(folder.path.name)} cannot be loaded ({_reason(err)}); config.json and weights do not fit "
@@ -256,11 +260,27 @@ def _dtype(name: str) -> torch.dtype:
     return DTYPES[name]
 
 
-def _to_device(hf: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+@contextmanager
+def _memory_told(name: str) -> Iterator[None]:
+    """Say in one sentence where memory runs out, which others may have taken since it was looked at."""
     try:
-        return hf.to(device)  # type: ignore[arg-type]
-    except torch.OutOfMemoryError as err:
-        raise ModelError("The model does not fit on the GPU; choose --dtype bfloat16 or --device cpu.") from err
+        yield
+    except Exception as err:
+        if not _is_out_of_memory(err):
+            raise
+        raise ModelError(
+            f"{quote(name)} does not fit into memory after all; choose --dtype bfloat16 or a smaller "
+            "model, or free some memory."
+        ) from err
+
+
+def _is_out_of_memory(err: Exception) -> bool:
+    """torch has a type for that on a GPU only; on the CPU, and where a file is mapped, it is known by its words."""
+    words = str(err).lower()
+    told = any(
+        saying in words for saying in ("can't allocate memory", "cannot allocate memory", "can't start new thread")
+    )
+    return told or isinstance(err, MemoryError | torch.OutOfMemoryError)
 
 
 def _reason(err: BaseException) -> str:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from ..errors import ModelError, quote
 from .folder import ModelFolder
 
-__all__ = ["check_room", "free_bytes", "size_text", "stored_dtypes", "weight_bytes"]
+__all__ = ["check_room", "fits", "free_bytes", "free_on_gpus", "size_text", "stored_dtypes", "weight_bytes"]
 
 _MARGIN = 1.05
 """What loading and a short prompt take beside the weights."""
@@ -39,18 +39,32 @@ def stored_dtypes(folder: ModelFolder) -> set[torch.dtype]:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that is free on a device, the container's limit considered; None where the system does not say."""
+    """Memory that is free on a device, the container's limit considered; None where the system does not say.
+
+    ``cuda`` stands for all GPUs together.
+    """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        return sum(free_on_gpus())
     found = [free for free in (_free_here(), _free_in_container()) if free is not None]
     return min(found, default=None)
 
 
+def free_on_gpus() -> list[int]:
+    """Memory that is free on each GPU."""
+    return [int(torch.cuda.mem_get_info(gpu)[0]) for gpu in range(torch.cuda.device_count())]
+
+
+def fits(n_bytes: int, free: int) -> bool:
+    """Whether so many bytes of weights can be held where so many are free."""
+    return int(n_bytes * _MARGIN) <= free
+
+
 def check_room(folder: ModelFolder, dtype: torch.dtype, device: torch.device) -> None:
     """Raises ModelError, with both figures and what to choose instead, where the weights do not fit on the device."""
-    needed, free = int(weight_bytes(folder, dtype) * _MARGIN), free_bytes(device)
-    if free is None or needed <= free:
+    weights, free = weight_bytes(folder, dtype), free_bytes(device)
+    if free is None or fits(weights, free):
         return
+    needed = int(weights * _MARGIN)
     smaller = "" if dtype.itemsize <= 2 else f" --dtype bfloat16 ({size_text(needed * 2 // dtype.itemsize)}),"
     raise ModelError(
         f"{quote(folder.path.name)} needs {size_text(needed)} in {str(dtype).removeprefix('torch.')} but "

@@ -4,6 +4,9 @@
 projection, residual, MLP) -> ``logits``.  ``mix`` is plain attention between them, with ``hidden`` for its mask.  Only
 this package knows where a family keeps its parts.  Shapes: x is (..., n_tokens, d_model); q (..., n_heads, n_tokens,
 d_head); k and v (..., n_kv_heads, n_tokens, d_head).
+
+Blocks may be on different devices.  A step takes x on its block's device, where ``enter`` brings it, and gives its
+result there; ``embed`` and ``logits`` take theirs from anywhere.
 """
 
 from __future__ import annotations
@@ -33,6 +36,10 @@ class Rotary:
 
     def __getitem__(self, tokens: slice) -> Rotary:
         return Rotary(self.cos[:, tokens], self.sin[:, tokens])
+
+    def to(self, device: torch.device) -> Rotary:
+        """The same on a device."""
+        return Rotary(self.cos.to(device), self.sin.to(device))
 
 
 class Network:
@@ -73,12 +80,17 @@ class Network:
         """How many tokens a token of this layer sees, itself among them; None where it sees all before it."""
         return self._blocks[layer].window
 
-    def hidden(self, layer: int, n_tokens: int, device: torch.device) -> Tensor:
+    def hidden(self, layer: int, n_tokens: int) -> Tensor:
         """True where a token (row) of this layer does not see another (column): tensor (n_tokens, n_tokens)."""
-        return causal_mask(n_tokens, device, self.window(layer))
+        return causal_mask(n_tokens, self._blocks[layer].device, self.window(layer))
+
+    def enter(self, layer: int, x: Tensor) -> Tensor:
+        """x on the device of this block; itself where it is there already."""
+        return x.to(self._blocks[layer].device)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids (..., n_tokens), the first at position 0 -> residual before the first block."""
+        ids = ids.to(self._embedding.weight.device)
         embedded: Tensor = self._embedding(ids)
         if self._position_embedding is not None:
             embedded = embedded + self._position_embedding(torch.arange(ids.shape[-1], device=ids.device))
@@ -92,7 +104,7 @@ class Network:
         positions = torch.arange(n_tokens, device=like.device)[None]
         named = [() if kind is None else (kind,) for kind in self._rotary_kinds]
         cos, sin = zip(*(self._rotary(like, positions, *kind) for kind in named), strict=True)
-        return Rotary(torch.cat(cos), torch.cat(sin))
+        return Rotary(torch.cat(cos), torch.cat(sin)).to(like.device)
 
     def read(self, layer: int, x: Tensor, positions: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         """Residual entering the block -> queries, keys, values; norms and rotation applied."""
@@ -159,7 +171,9 @@ class Network:
 
     def uncapped_logits(self, x: Tensor) -> Tensor:
         """Residual after the last block -> logits (..., n_tokens, vocab_size) before soft-capping."""
-        return self._unembedding(self._final_norm(x))
+        weight = getattr(self._final_norm, "weight", None)
+        normed = self._final_norm(x if weight is None else x.to(weight.device))
+        return self._unembedding(normed.to(self._unembedding.device))
 
     def logits(self, x: Tensor) -> Tensor:
         """Residual after the last block -> logits (..., n_tokens, vocab_size)."""
@@ -174,9 +188,9 @@ class Network:
         x = self.embed(ids)
         positions = self.rotary(ids.shape[-1], x)
         for layer in range(self.n_layers):
+            x = self.enter(layer, x)
             q, k, v = self.read(layer, x, positions)
-            hidden = self.hidden(layer, ids.shape[-1], ids.device)
-            x = self.write(layer, x, self.mix(layer, q, k, v, hidden))
+            x = self.write(layer, x, self.mix(layer, q, k, v, self.hidden(layer, ids.shape[-1])))
         return self.logits(x)
 
     def weights(self, layer: int) -> BlockWeights:
@@ -185,8 +199,9 @@ class Network:
 
     @property
     def final_norm(self) -> Norm | None:
-        """The norm before the unembedding."""
-        return as_norm(self._final_norm, self.family)
+        """The norm before the unembedding, on the device of that."""
+        norm = as_norm(self._final_norm, self.family)
+        return None if norm is None else norm.to(self._unembedding.device)
 
     @property
     def unembedding(self) -> Affine:
@@ -201,7 +216,7 @@ class Network:
     def _rotate(self, layer: int, x: Tensor, positions: Rotary) -> Tensor:
         """Rotary embedding: each pair (i, i + n_turned / 2) of a head is turned by its position's angle."""
         table = self._rotary_kinds.index(self._blocks[layer].rotary_kind)
-        cos, sin = positions.cos[table], positions.sin[table]
+        cos, sin = positions.cos[table].to(x.device), positions.sin[table].to(x.device)
         turned, kept = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
         first, second = turned.chunk(2, dim=-1)
         turned = (turned * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)

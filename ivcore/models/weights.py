@@ -6,7 +6,7 @@ or transposed ones (GPT-2) gets views here, so that nobody else need know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,6 +34,11 @@ class Norm:
     eps: float
     centred: bool
     """LayerNorm: the mean is taken off."""
+
+    def to(self, device: torch.device) -> Norm:
+        """The same on a device."""
+        weight, bias = (None if part is None else part.to(device) for part in (self.weight, self.bias))
+        return replace(self, weight=weight, bias=bias)
 
     def inverse_scale(self, x: Tensor) -> Tensor:
         """1 / root of the mean square (or variance) plus eps: tensor of shape (..., 1), in float32 at least."""

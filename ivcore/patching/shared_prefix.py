@@ -23,6 +23,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -80,7 +81,8 @@ def final_residuals(
             if on_block is not None:
                 on_block((number + share) / len(parts))
 
-        out[torch.tensor(chosen, device=out.device), some_samples] = one_pass.run([sets[i] for i in chosen], tell)
+        found = one_pass.run([sets[i] for i in chosen], tell)
+        out[torch.tensor(chosen, device=out.device), some_samples] = found.to(out.device)
     return out
 
 
@@ -197,7 +199,7 @@ class _Pass:
         last_layer = self.network.n_layers - 1
         fork = _fork(sets, 0, [()])
         for layer in range(last_layer + 1):
-            self.hidden = self.network.hidden(layer, self.n_tokens, self.prefix.device)
+            self._enter(layer)
             prefix = self._advance_prefix(layer, write=layer < last_layer)
             variants = self._advance_variants(layer, prefix)
             if self.has_query:
@@ -208,6 +210,14 @@ class _Pass:
                 fork = following
             tell((layer + 1) / (last_layer + 1))
         return self._collect(sets, fork)
+
+    def _enter(self, layer: int) -> None:
+        """Bring the state to the block's device, where it is not there already."""
+        enter = partial(self.network.enter, layer)
+        self.prefix, self.variants, self.branches = map(enter, (self.prefix, self.variants, self.branches))
+        tables = self.at_prefix, self.at_patch, self.at_query
+        self.at_prefix, self.at_patch, self.at_query = (table.to(self.prefix.device) for table in tables)
+        self.hidden = self.network.hidden(layer, self.n_tokens)
 
     def _collect(self, sets: Sequence[LayerSet], fork: _Fork) -> Tensor:
         """Each set's result among the branches, or among the variants where the patch position is the last."""
@@ -238,7 +248,7 @@ class _Pass:
     def _choose_variants(self, layer: int, before: list[int], after: list[int]) -> None:
         """Keep the variants that a set still needs and add the one patched at ``layer``."""
         kept = self.variants[[before.index(m) for m in after if m != layer]]
-        patched = self.vectors[layer].expand(1, 1, -1) if layer in after else kept[:0]
+        patched = self.vectors[layer].to(kept.device).expand(1, 1, -1) if layer in after else kept[:0]
         self.variants = torch.cat((kept, patched))
 
     def _advance_branches(self, layer: int, fork: _Fork, prefix: _Columns, variants: _Columns, *, last: bool) -> Tensor:

@@ -75,13 +75,15 @@ def receive(frozen: FrozenNetwork, token: int) -> Receptive:
     before, attended, kept = [g], list[Tensor](), list[Tensor]()
     biases = float(frozen.final_bias()[token])
     for block in reversed(frozen.blocks):
+        g = block.enter(g)
         kept.append(g + block.mlp_adjoint(g, slice(None)))
         attended.append(g if block.parallel else kept[-1])
         biases += _sum(g, block.mlp_bias()) + _sum(attended[-1], block.attention_bias())
         g = kept[-1] + block.attend_adjoint(attended[-1])
         before.append(g)
-    tokens = _rows(g, frozen.embeddings)
-    return Receptive(_stack(before), _stack(attended), _stack(kept), tokens, biases)
+    home = frozen.embeddings.device
+    tokens = _rows(g.to(home), frozen.embeddings)
+    return Receptive(_stack(before, home), _stack(attended, home), _stack(kept, home), tokens, biases)
 
 
 @torch.no_grad()
@@ -92,15 +94,15 @@ def answer_flow(frozen: FrozenNetwork, receptive: Receptive, source: int) -> Flo
     for layer, (block, x) in enumerate(zip(frozen.blocks, states, strict=False)):
         positions.append(_rows(receptive.before[layer], x))
         residual.append(_rows(receptive.kept[layer], x))
-        values = block.repeat(block.values(x, slice(None)))
-        taken = block.write_adjoint(receptive.attended[layer], slice(None))
+        values = block.repeat(block.values(block.enter(x), slice(None)))
+        taken = block.write_adjoint(block.enter(receptive.attended[layer]), slice(None))
         heads.append((block.attention * torch.einsum("ihd,jhd->hij", taken, values)).double().cpu().numpy())
     positions.append(_rows(receptive.before[-1], states[-1]))
     return Flow(source, float(positions[0].sum()), np.stack(positions), np.stack(residual), np.stack(heads))
 
 
-def _stack(backwards: list[Tensor]) -> Tensor:
-    return torch.stack(backwards[::-1])
+def _stack(backwards: list[Tensor], device: torch.device) -> Tensor:
+    return torch.stack([each.to(device) for each in reversed(backwards)])
 
 
 def _rows(a: Tensor, b: Tensor) -> Array:

@@ -79,6 +79,10 @@ class FrozenBlock:
         """Query heads."""
         return self.attention.shape[0]
 
+    def enter(self, x: Tensor) -> Tensor:
+        """x on the device of the block's weights, where all its maps take theirs; itself where it is there already."""
+        return x.to(self.attention.device)
+
     @property
     def _o_by_head(self) -> Tensor:
         """W_O as (d_model, n_heads, d_head)."""
@@ -199,11 +203,11 @@ class FrozenNetwork:
     @property
     def attention(self) -> Tensor:
         """All patterns: tensor of shape (n_layers, n_heads, n_tokens, n_tokens)."""
-        return torch.stack([block.attention for block in self.blocks])
+        return torch.stack([block.attention.to(self.embeddings.device) for block in self.blocks])
 
     def final(self, x: Tensor) -> Tensor:
         """Vectors at the last position after the last block -> what the unembedding reads."""
-        return _forward(self.final_norm, x, 0)
+        return _forward(self.final_norm, x.to(self.logits.device), 0)
 
     def final_adjoint(self, token: int) -> Tensor:
         """The vector whose product with one at the last position is its logit of ``token``: shape (d_model,)."""
@@ -219,6 +223,7 @@ class FrozenNetwork:
         """Logits at the last position of everything together: all embeddings, all biases, every path."""
         x = self.embeddings
         for block in self.blocks:
+            x = block.enter(x)
             mid = x + block.attend(x) + block.attention_bias()
             x = mid + block.mlp(x if block.parallel else mid, slice(None)) + block.mlp_bias()
         return self.unembedding.weight @ self.final(x[-1]) + self.final_bias()
@@ -249,7 +254,8 @@ def linearise(model: LoadedModel, ids: Sequence[int], *, eps: float | None = Non
         x = embeddings = network.embed(torch.tensor([list(ids)], device=model.device))[0]
         positions, blocks = network.rotary(len(ids), x), list[FrozenBlock]()
         for layer in range(network.n_layers):
-            weights, mask = network.weights(layer), network.hidden(layer, len(ids), x.device)
+            x = network.enter(layer, x)
+            weights, mask = network.weights(layer), network.hidden(layer, len(ids))
             q, k, v = network.read(layer, x, positions)
             mixed = network.mix(layer, q, k, v, mask)
             mid = x + network.write_attention(layer, mixed)
@@ -268,7 +274,7 @@ def linearise(model: LoadedModel, ids: Sequence[int], *, eps: float | None = Non
             )
             x = mid + network.write_mlp(layer, read)
         logits = network.uncapped_logits(x[-1])
-    final = _freeze(network.final_norm, x[-1:], eps)
+    final = _freeze(network.final_norm, x[-1:].to(logits.device), eps)
     return FrozenNetwork(embeddings, tuple(blocks), final, network.unembedding, logits)
 
 

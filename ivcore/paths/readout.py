@@ -33,8 +33,8 @@ def path_states(frozen: FrozenNetwork, edges: Edges, positions: Sequence[int], s
     states, one = [x], slice(0, 1)
     carried = carried_attention(frozen, edges)
     for block, attention, (j, i) in zip(frozen.blocks, carried, pairwise(positions), strict=True):
-        x = step(block, attention, x, [Bundle(j, i, one, one)], 1)
-        states.append(x)
+        x = step(block, attention, block.enter(x), [Bundle(j, i, one, one)], 1)
+        states.append(x.to(frozen.embeddings.device))
     return torch.cat(states)
 
 
@@ -47,7 +47,8 @@ def source_states(frozen: FrozenNetwork, source: int) -> Tensor:
     x[source] = frozen.embeddings[source]
     states = [x]
     for block in frozen.blocks:
-        states.append(block.step(states[-1]))
+        x = block.step(block.enter(x))
+        states.append(x.to(frozen.embeddings.device))
     return torch.stack(states)
 
 

@@ -167,7 +167,8 @@ class _Search:
                 continue
             trail = np.concatenate([_onward(front.trail[b.parents], b.i) for b in bundles])
             block, carried = self.frozen.blocks[layer], self.carried[layer]
-            waiting.append(_Front(self.step(block, carried, front.x, bundles, self.mlp_rows), trail))
+            children = self.step(block, carried, block.enter(front.x), bundles, self.mlp_rows)
+            waiting.append(_Front(children, trail))
             made += n_children
             if on_share is not None:
                 on_share(made / whole)

@@ -71,7 +71,7 @@ def test_every_family_has_a_tiny_model() -> None:
     for name in MAKERS:
         network = loaded(name).network
         assert network.n_layers != network.n_heads
-        windows = {int((~network.hidden(n, 99, torch.device("cpu"))).sum(1).max()) for n in range(network.n_layers)}
+        windows = {int((~network.hidden(n, 99)).sum(1).max()) for n in range(network.n_layers)}
         assert min(windows) < len(IDS) or network.family.window is None, "a window must be shorter than the prompt"
 
 
@@ -87,7 +87,7 @@ def test_residuals_agree_block_by_block(model: LoadedModel) -> None:
     positions = network.rotary(len(IDS), x)
     for layer in range(network.n_layers):
         q, k, v = network.read(layer, x, positions)
-        x = network.write(layer, x, network.mix(layer, q, k, v, network.hidden(layer, len(IDS), x.device)))
+        x = network.write(layer, x, network.mix(layer, q, k, v, network.hidden(layer, len(IDS))))
         assert torch.allclose(x, expected[layer], rtol=0, atol=TOLERANCE), layer
     assert torch.equal(residuals(model, IDS), expected[:, 0])
 
@@ -112,7 +112,7 @@ def test_attention_patterns_are_those_of_transformers(model: LoadedModel) -> Non
     positions = network.rotary(len(IDS), x)
     for layer in range(network.n_layers):
         q, k, _ = network.read(layer, x[layer], positions)
-        hidden = network.hidden(layer, len(IDS), x.device)
+        hidden = network.hidden(layer, len(IDS))
         found = network.pattern(layer, q, k, hidden)
         assert torch.allclose(found, expected[layer], rtol=0, atol=TOLERANCE)
         assert bool((expected[layer][:, hidden] == 0).all())
@@ -174,7 +174,7 @@ def test_patches_in_one_pass_are_those_of_nnsight(model: LoadedModel, position: 
         expected = patched_logits(model, IDS, position, vectors, layers)
         assert torch.allclose(logits, expected, rtol=0, atol=TOLERANCE), layers
     # What layer 0 leaves moves on by less than a window in each later layer, so it may not get to the last token.
-    seen = [~model.network.hidden(layer, len(IDS), torch.device("cpu"))[-1] for layer in range(1, model.n_layers)]
+    seen = [~model.network.hidden(layer, len(IDS))[-1] for layer in range(1, model.n_layers)]
     reached = sum(int(row.sum()) - 1 for row in seen) >= len(IDS) - 1 - position
     assert bool((found[1] - found[0]).abs().max() > 1e-3) == reached
 
@@ -203,7 +203,7 @@ def normed(norm: Norm | None, x: Tensor) -> Tensor:
 def step(network: Network, layer: int, x: Tensor, weights: BlockWeights) -> Tensor:
     """The block's output from its linear parts, its patterns and its gates."""
     q, k, v = network.read(layer, x, network.rotary(x.shape[-2], x))
-    pattern = network.pattern(layer, q, k, network.hidden(layer, x.shape[-2], x.device))
+    pattern = network.pattern(layer, q, k, network.hidden(layer, x.shape[-2]))
     values = apply(weights.v, normed(weights.attn_in, x)).unflatten(-1, (network.n_kv_heads, network.d_head))
     assert torch.allclose(v.transpose(0, 1), values, rtol=0, atol=TOLERANCE)
     each = values.repeat_interleave(network.n_heads // network.n_kv_heads, dim=-2)

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ivcore.errors import DamagedModelError, InputError, ModelError, ModelNotFoundError, UnknownFamilyError
+from ivcore.errors import DamagedModelError, InputError, ModelNotFoundError, UnknownFamilyError
 from ivcore.models import LoadedModel, LoadProgress, from_pretrained_parts, list_models, load_model
 from ivcore.models.registry import REPOSITORY
 from tests.conftest import make_llama, make_olmo2, make_tokenizer, save_folder
@@ -27,6 +27,13 @@ from tests.conftest import make_llama, make_olmo2, make_tokenizer, save_folder
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole model folder, in half precision as the bundled ones are."""
     return save_folder(make_olmo2(), tmp_path_factory.mktemp("whole") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with 100 MB of weights."""
+    hf = make_olmo2(hidden_size=768, intermediate_size=2048, num_hidden_layers=8)
+    return save_folder(hf, tmp_path_factory.mktemp("large") / "large")
 
 
 @pytest.fixture
@@ -342,14 +349,85 @@ def test_a_tokenizer_larger_than_the_embedding(folder: Path) -> None:
         from_pretrained_parts(make_olmo2(), bigger, "x")
 
 
-def test_too_little_memory(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import AutoModelForCausalLM
+_LIMITED = """
+import os, resource, sys
+from ivcore.errors import ModelError
+from ivcore.models import load_model, loading
 
-    def no_room(*_args: Any, **_options: Any) -> None:
-        raise MemoryError
+tiny, large, when = sys.argv[1:]
+load_model(tiny, device="cpu", dtype="float16")  # what a first load needs is there
 
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", no_room)
-    assert "does not fit into memory" in refused(str(saved), ModelError)
+def limit(more):
+    used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()  # data and stack
+    resource.setrlimit(resource.RLIMIT_DATA, (used + more,) * 2)
+
+small, file = 2**24, os.path.getsize(large + "/model.safetensors")
+if when == "looked at":
+    limit(small)
+elif when == "read":
+    limit(small + file)
+else:
+    look = loading.stored_dtypes
+    loading.stored_dtypes = lambda folder: (look(folder), limit(small))[0]
+try:
+    load_model(large, device="cpu", dtype="float32" if when == "read" else "float16")
+except ModelError as err:
+    print(type(err).__name__, err)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("when", ["looked at", "read", "copied"])
+def test_too_little_memory_after_all(when: str, saved: Path, large: Path) -> None:
+    """Others took it since it was looked at: when the file is mapped, when weights are converted, when they are copied
+    from the file's pages.
+    """
+    command = [sys.executable, "-c", _LIMITED, str(saved), str(large), when]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("ModelError 'large' does not fit into memory after all; choose"), done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+_PEAK = """
+import copy, sys, threading, time
+from ivcore.models import load_model
+
+def held():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) * 1024
+
+def peak(action):
+    most, over, before = [0], threading.Event(), held()
+    def watch():
+        while not over.wait(0.001):
+            most[0] = max(most[0], held())
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    found = action()
+    over.set()
+    watcher.join()
+    return found, max(most[0], held()) - before
+
+tiny, folder, dtype = sys.argv[1:]
+load_model(tiny, device="cpu", dtype=dtype)
+model, taken = peak(lambda: load_model(folder, device="cpu", dtype=dtype))
+_, twice = peak(lambda: copy.deepcopy(model.hf))
+size = sum(weight.nbytes for weight in model.hf.parameters())
+print(size, taken, twice)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_weights_are_held_once(dtype: str, saved: Path, large: Path) -> None:
+    """Whether the file has the wanted dtype or another. Pages of the file itself are not counted: the system takes
+    them back when it needs them, and they are gone once the model is loaded. The control is a copy, which is seen.
+    """
+    command = [sys.executable, "-c", _PEAK, str(saved), str(large), dtype]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    size, taken, copied = map(int, done.stdout.split())
+    fixed = 48 * 2**20  # buffers of threads and the like: the same for models of any size
+    assert 0.95 * size < taken < size + fixed < 1.6 * size
+    assert copied > 0.95 * size
 
 
 def test_the_settings_of_transformers_are_put_back(saved: Path, folder: Path) -> None:

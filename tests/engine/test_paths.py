@@ -468,7 +468,7 @@ def test_edges_stay_inside_the_window() -> None:
     """A head that does not see a position has no edge from it, however large k is."""
     mistral = loaded("mistral")
     heads = Tracer(mistral, [*IDS, 61, 17], top_k=8).edges.heads
-    hidden = mistral.network.hidden(0, 8, torch.device("cpu")).numpy()
+    hidden = mistral.network.hidden(0, 8).numpy()
     assert hidden.sum() > 28, "the window must be shorter than the prompt"
     assert not heads[0][:, hidden].any() and heads[0][:, ~hidden].all()
 

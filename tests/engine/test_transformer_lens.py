@@ -212,7 +212,7 @@ def difference(model: LoadedModel, network: Network, expected: Any, cache: Any) 
     positions = exact_rotary(model, len(IDS))
     for layer in range(network.n_layers):
         q, k, v = network.read(layer, x, positions)
-        x = network.write(layer, x, network.mix(layer, q, k, v, network.hidden(layer, len(IDS), x.device)))
+        x = network.write(layer, x, network.mix(layer, q, k, v, network.hidden(layer, len(IDS))))
         found = max(found, largest(x, cache[f"blocks.{layer}.hook_resid_post"]))
     return max(found, largest(network.logits(x), expected))
 
