@@ -1,6 +1,7 @@
 """The self-check's verdict on a model, kept: what was found once holds until anything that it depends on changes.
 
-1. A verdict is kept under the model's fingerprint, device, number format, library versions and the engine's own source.
+1. A verdict is kept for a model, by its fingerprint, on a device in a number format.  It holds as long as the
+   libraries' versions and the engine's own source are what they were; the next one takes its place.
 2. ``checked``: the verdict that was kept, else the check is run and its verdict kept.
 3. ``kept_verdicts``: all that still hold, found without loading a model.
 
@@ -53,7 +54,7 @@ def checked(store: Store, model: LoadedModel) -> Verdict:
     request = _request(facts.fingerprint, facts.device, facts.dtype)
     content = {"request": request, "model": asdict(facts), "report": _document(report)}
     try:
-        made = store.keep_note(run_key(request, facts.fingerprint), content).created
+        made = store.keep_note(_key(facts.fingerprint, facts.device, facts.dtype), content).created
     except StoreError:
         _LOG.warning("The verdict on %s could not be kept; it will be checked again.", facts.ref, exc_info=True)
         made = datetime.now(UTC).isoformat(timespec="seconds")
@@ -63,13 +64,17 @@ def checked(store: Store, model: LoadedModel) -> Verdict:
 
 def find_verdict(store: Store, fingerprint: str, device: str, dtype: str) -> Verdict | None:
     """The verdict that was kept of this model on this device in this number format; None where none holds."""
-    note = store.find_note(run_key(_request(fingerprint, device, dtype), fingerprint))
+    note = store.find_note(_key(fingerprint, device, dtype))
     return None if note is None else _verdict(note)
 
 
 def kept_verdicts(store: Store) -> tuple[Verdict, ...]:
     """All verdicts that still hold, newest first."""
     return tuple(verdict for note in store.notes() if (verdict := _verdict(note)) is not None)
+
+
+def _key(fingerprint: str, device: str, dtype: str) -> str:
+    return run_key({"kind": _KIND, "device": device, "dtype": dtype}, fingerprint)
 
 
 def _request(fingerprint: str, device: str, dtype: str) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def _verdict(note: Note) -> Verdict | None:
     try:
         model = ModelFacts(**note.content["model"])
         request = _request(model.fingerprint, model.device, model.dtype)
-        if note.content["request"] != request or note.key != run_key(request, model.fingerprint):
+        if note.content["request"] != request or note.key != _key(model.fingerprint, model.device, model.dtype):
             return None
         document = note.content["report"]
         items = tuple(_item(item) for item in document["items"])

@@ -21,7 +21,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 __all__ = ["FakeGpus", "WrongDevice"]
 
 CPU = torch.device("cpu")
-_OF_THE_FIRST = ("to", "new_empty", "new_zeros", "new_full", "new_ones", "copy_", "expand_as", "view_as")
+_OF_THE_FIRST = (
+    *("to", "new_empty", "new_zeros", "new_full", "new_ones", "copy_"),
+    *("expand_as", "view_as", "_has_compatible_shallow_copy_type"),
+)
 """Calls that read only the shape or the numbers of their other tensors."""
 
 
@@ -119,21 +122,14 @@ def _without_device(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], torch.device | None]:
     """The same call for the CPU, and the device that it asked for."""
-    wanted = None
-    if kwargs.get("device") is not None:
-        wanted = _named(kwargs.pop("device"))
-        kwargs.pop("non_blocking", None)
+    device = kwargs.pop("device", None)
     if name == "to":
-        kept = []
-        for each in args[1:]:
-            if isinstance(each, torch.device | str | int) and not isinstance(each, bool):
-                wanted = _named(each)
-            else:
-                kept.append(each)
-        args = (args[0], *kept)
-        if not args[1:] and not kwargs:
-            args = (args[0], args[0].dtype)
-    return args, wanted
+        tensor, *given = (*args, kwargs.pop("dtype", None))
+        kwargs.pop("non_blocking", None)
+        named = (each for each in given if isinstance(each, torch.device | str) or type(each) is int)
+        device = next(named, device)
+        args = tensor, next((each for each in given if isinstance(each, torch.dtype)), tensor.dtype)
+    return args, None if device is None else _named(device)
 
 
 def _named(device: str | int | torch.device) -> torch.device:

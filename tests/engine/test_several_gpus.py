@@ -252,6 +252,17 @@ def test_a_model_that_is_too_large_for_one_gpu_is_loaded_onto_both(
         load_model(str(folder), device="cuda")
 
 
+def test_one_gpu_is_enough_where_it_has_room(
+    two_gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = save_folder(MAKERS["llama"](), tmp_path / "small")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _gpu: (2**30, 2**30))
+    with two_gpus:
+        there = load_model(str(folder), device="cuda")
+        assert {two_gpus.label(weight) for weight in there.hf.parameters()} == {torch.device("cuda:0")}
+        assert check_model(there).passed
+
+
 def test_one_gpu_takes_what_it_has_room_for(
     two_gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

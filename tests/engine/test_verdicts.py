@@ -74,6 +74,7 @@ def test_it_holds_for_these_libraries_and_this_source(
     assert found(store, olmo2) is None and kept_verdicts(store) == ()
     checked(store, olmo2)
     assert once == [olmo2.ref] * 2
+    assert len(kept_verdicts(store)) == len(store.notes()) == 1, "it takes the other's place"
 
 
 def test_a_deviation_that_is_no_number_is_kept(
