@@ -23,6 +23,12 @@ from ivcore.models.registry import REPOSITORY
 from tests.conftest import make_llama, make_olmo2, make_tokenizer, save_folder
 
 
+_STATUS = Path("/proc/self/status")
+needs_linux = pytest.mark.skipif(
+    not _STATUS.is_file() or "RssAnon" not in _STATUS.read_text(), reason="only Linux tells what memory a process holds"
+)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole model folder, in half precision as the bundled ones are."""
@@ -376,7 +382,7 @@ except ModelError as err:
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@needs_linux
 @pytest.mark.parametrize("when", ["looked at", "read", "copied"])
 def test_too_little_memory_after_all(when: str, saved: Path, large: Path) -> None:
     """Others took it since it was looked at: when the file is mapped, when weights are converted, when they are copied
@@ -416,7 +422,7 @@ print(size, taken, twice)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@needs_linux
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_weights_are_held_once(dtype: str, saved: Path, large: Path) -> None:
     """Whether the file has the wanted dtype or another. Pages of the file itself are not counted: the system takes
