@@ -22,7 +22,6 @@ from ivcore.models import LoadedModel, LoadProgress, from_pretrained_parts, list
 from ivcore.models.registry import REPOSITORY
 from tests.conftest import make_llama, make_olmo2, make_tokenizer, save_folder
 
-
 _STATUS = Path("/proc/self/status")
 needs_linux = pytest.mark.skipif(
     not _STATUS.is_file() or "RssAnon" not in _STATUS.read_text(), reason="only Linux tells what memory a process holds"
