@@ -80,6 +80,11 @@ class Network:
         """How many tokens a token of this layer sees, itself among them; None where it sees all before it."""
         return self._blocks[layer].window
 
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """Where its blocks are, each device once, from the first block to the last."""
+        return tuple(dict.fromkeys(block.device for block in self._blocks))
+
     def hidden(self, layer: int, n_tokens: int) -> Tensor:
         """True where a token (row) of this layer does not see another (column): tensor (n_tokens, n_tokens)."""
         return causal_mask(n_tokens, self._blocks[layer].device, self.window(layer))

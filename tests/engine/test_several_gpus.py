@@ -244,6 +244,8 @@ def test_a_model_that_is_too_large_for_one_gpu_is_loaded_onto_both(
         there = load_model(str(folder), device="cuda")
         on = [two_gpus.label(weight).index for weight in there.hf.parameters()]
         assert there.device == "cuda" and set(on) == {0, 1} and there.fingerprint == here.fingerprint
+        blocks = [two_gpus.label(next(block.parameters())) for block in there.network.blocks_of(there.hf)]
+        assert list(there.network.devices) == sorted(set(blocks), key=blocks.index)
         assert check_model(there).passed
         logits = there.network.forward(torch.tensor([IDS])).cpu()
     torch.testing.assert_close(logits, here.network.forward(torch.tensor([IDS])), rtol=1e-4, atol=1e-4)

@@ -80,7 +80,8 @@ def _show_actions(inputs: ModelsInputs, row: Row) -> None:
         watch(going[0])
         return
     which = calls.which(inputs.ref, inputs.device, inputs.dtype)
-    is_loaded = alive().find(which) is not None
+    loaded = alive().find(which)
+    is_loaded = loaded is not None
     if last is not None and not is_loaded and last.state is State.FAILED:
         st.error(markdown(last.message), icon=":material/error:")
     if last is not None and not is_loaded and last.state is State.STOPPED:
@@ -94,7 +95,9 @@ def _show_actions(inputs: ModelsInputs, row: Row) -> None:
         if is_loaded and st.button("Release", icon=":material/eject:", help="Its memory is given back at once."):
             st.session_state[_REFUSED] = not alive().release(which)
             st.rerun()
-        st.caption(markdown(_state_words(row, f"{which.device}, {which.dtype}", is_loaded)))
+        n_devices = 1 if loaded is None else len(loaded.network.devices)
+        device = which.device if n_devices == 1 else f"divided among {n_devices} GPUs"
+        st.caption(markdown(_state_words(row, f"{device}, {which.dtype}", is_loaded)))
     if st.session_state.pop(_REFUSED, False):
         st.warning("The model is at work and stays in memory; wait for its end, or stop it.", icon=":material/info:")
 
