@@ -135,42 +135,26 @@ def load(
     """
     from ivcore.errors import ModelNotFoundError, quote
     from ivcore.models import load_model
+    from ivcore.models.folder import inspect_folder
     from ivcore.models.registry import find_place
 
     if not others_allowed() and ref not in {entry.name for entry in entries()}:
         raise ModelNotFoundError(f"This app opens only the models that it lists, and {quote(ref)} is none of them.")
     wanted, place, stamp = which(ref, device, dtype), find_place(ref), files(ref)
     if models.find(wanted) is None and (folder := place.folder or snapshot(str(place.hub))) is not None:
-        _make_memory(models, wanted, folder)
+        inspect_folder(folder)  # before another model has to go
 
-    def read() -> LoadedModel:
-        return load_model(ref, device=device, dtype=dtype, on_progress=on_progress)
-
-    return models.get(wanted, stamp, read)
-
-
-def _make_memory(models: Alive, wanted: Which, folder: Path) -> None:
-    """Let idle models go, the least recently used first, as long as there is too little memory for another.
-
-    Raises:
-        ModelError: the files of the other cannot be used; then none goes.
-    """
-    import torch
-
-    from ivcore.errors import ModelError
-    from ivcore.models import DTYPES
-    from ivcore.models.folder import inspect_folder
-    from ivcore.models.memory import check_room
-
-    inspected = inspect_folder(folder)
-    if wanted.device == "cuda" and not torch.cuda.is_available():
-        return
-    for other in models.present():
-        try:
-            check_room(inspected, DTYPES[wanted.dtype], torch.device(wanted.device))
-        except ModelError:
+    def make_room(is_enough: Callable[[], bool]) -> None:
+        for other in models.present():  # the least recently used first
+            if is_enough():
+                return
             if other.device == wanted.device:
                 models.release(other)
+
+    def read() -> LoadedModel:
+        return load_model(ref, device=device, dtype=dtype, on_progress=on_progress, make_room=make_room)
+
+    return models.get(wanted, stamp, read)
 
 
 def verdict(_model: LoadedModel, fingerprint: str, device: str, dtype: str) -> Verdict:

@@ -24,6 +24,14 @@ __all__ = ["ModelFolder", "check_config", "fingerprint", "inspect_folder", "read
 
 _PART = 2**24
 """Bytes that are hashed at a time."""
+_LONGEST_JSON = 2**28
+_LARGEST = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer"), 1000),
+    **dict.fromkeys(("hidden_size", "n_embd"), 2**20),
+    "head_dim": 2**16,
+    **dict.fromkeys(("partial_rotary_factor", "rotary_pct"), 1),
+}
+"""Settings of which a model's empty frame already takes memory and time, and more than any model has of each."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -72,6 +80,7 @@ def check_config(config: dict[str, Any]) -> Family:
     Raises:
         UnknownFamilyError: it names none of the table, asks for its own code, has quantised weights, or lets a token
             see what follows it.
+        DamagedModelError: a size in it is no model's.
     """
     _refuse_code(config, "config.json")
     architectures = config.get("architectures")
@@ -85,7 +94,21 @@ def check_config(config: dict[str, Any]) -> Family:
         raise UnknownFamilyError(
             "The model lets a token see what follows it; choose one that reads from left to right only."
         )
+    _check_sizes(config)
     return find_family(architectures[0])
+
+
+def _check_sizes(config: dict[str, Any]) -> None:
+    """Of the settings, and of those inside them."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            _check_sizes(value)
+        elif (most := _LARGEST.get(name)) is None or value is None:
+            continue
+        elif not isinstance(value, int | float) or not 0 <= value <= most:
+            raise DamagedModelError(
+                f"config.json has {quote(str(value))} for {name}, which is at most {most:,}; get the file again."
+            )
 
 
 def fingerprint(folder: ModelFolder, on_bytes: Callable[[int], None] = lambda _done: None) -> str:
@@ -113,6 +136,8 @@ def read_json(file: Path) -> dict[str, Any]:
         DamagedModelError: there is no such file, or no JSON object in it.
     """
     try:
+        if file.stat().st_size > _LONGEST_JSON:
+            raise DamagedModelError(f"{file.name} of {quote(file.parent.name)} is too long; get the file again.")
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise DamagedModelError(

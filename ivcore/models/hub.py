@@ -1,7 +1,7 @@
 """A repository on the Hugging Face hub as a local folder: configuration first, weights only once that is accepted.
 
 1. ``config.json`` alone, and whether its family is known.
-2. What is still to be fetched, and whether the disk has room for it.
+2. What is still to be fetched, whether the caller accepts the model, and whether the disk has room for it.
 3. The rest, while the caller's own thread tells how far it is.  Files that are whole stay in the hub's cache.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from .folder import check_config, read_json
 from .memory import size_text
 from .progress import Teller
 
-__all__ = ["fetch"]
+__all__ = ["Accept", "fetch"]
+
+Accept = Callable[[Path], None]
 
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*(?<!\.)")
 _SECONDS = 0.2
@@ -51,24 +54,30 @@ _FILES = [
 ]
 
 
-def fetch(hub_id: str, revision: str | None, tell: Teller) -> Path:
+def fetch(hub_id: str, revision: str | None, tell: Teller, accept: Accept) -> Path:
     """Download what is needed of ``hub_id`` (or find it in the local cache) and return the snapshot's folder.
 
     The folder's name is the commit.
+
+    Args:
+        hub_id: as ``find_place`` gives it.
+        revision: branch, tag or commit; None for the newest.
+        tell: told how far the download is.
+        accept: called with the folder of config.json before anything else is fetched; may raise ModelError.
 
     Raises:
         ModelNotFoundError: no such repository or revision, or no access to it.
         OfflineError: the hub cannot be reached and the cache does not have the model.
         DamagedModelError: the repository has no config.json, or the download failed midway.
         UnknownFamilyError: the architecture is unknown; nothing but config.json was downloaded.
-        ModelError: the disk has no room for it.
+        ModelError: the disk has no room for it, or ``accept`` raised that; only config.json was downloaded.
         InputError: ``revision`` cannot be the name of one.
     """
     _check_revision(revision)
     try:
         config = hf_hub_download(hub_id, "config.json", revision=revision)
         check_config(read_json(Path(config)))
-        return _download(hub_id, revision, tell)
+        return _download(hub_id, revision, tell, lambda: accept(Path(config).parent))
     except ModelError:
         raise
     except Exception as err:
@@ -85,7 +94,7 @@ def _check_revision(revision: str | None) -> None:
         )
 
 
-def _download(hub_id: str, revision: str | None, tell: Teller) -> Path:
+def _download(hub_id: str, revision: str | None, tell: Teller, accept: Callable[[], None]) -> Path:
     """Fetch what the cache lacks, in a thread of its own, which ends soon after the caller wishes to stop."""
     options: dict[str, Any] = {"revision": revision, "allow_patterns": _FILES}
     try:
@@ -95,6 +104,7 @@ def _download(hub_id: str, revision: str | None, tell: Teller) -> Path:
     total = None if None in planned else sum(size for size in planned if size)
     if total == 0:
         return Path(snapshot_download(hub_id, **options))
+    accept()
     _check_disk(hub_id, total or 0)
     count = _Count()
     bar: Any = count.bar

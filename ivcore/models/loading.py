@@ -2,7 +2,7 @@
 
 1. The name is resolved (``registry``) and, for a hub id, downloaded (``hub``).
 2. The folder is inspected (``folder``); remote code is never trusted and only safetensors are opened.
-3. Whether it fits is told before its weights are read (``memory``).
+3. Whether it fits is told before its weights are fetched and again before they are read (``memory``).
 4. Where one GPU has no room for it, it is divided among all of them (``placement``).
 5. transformers loads it with eager attention.  What transformers would only warn about (weights that are missing,
    left over or of another shape; a tokenizer larger than the embedding) is an error here.
@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,11 +29,12 @@ from ..errors import DamagedModelError, InputError, ModelError, quote
 from .families import find_family
 from .folder import ModelFolder, fingerprint, inspect_folder
 from .hub import fetch
-from .memory import check_room, stored_dtypes
+from .memory import MakeRoom, check_room, stored_dtypes, weight_bytes
 from .network import Network
 from .placement import place_on_gpus
 from .progress import OnProgress, Teller
 from .registry import find_place
+from .skeleton import parameter_bytes, skeleton
 
 __all__ = ["DEVICES", "DTYPES", "LoadedModel", "ModelFacts", "from_pretrained_parts", "load_model"]
 
@@ -91,6 +93,7 @@ def load_model(
     dtype: str = "float32",
     revision: str | None = None,
     on_progress: OnProgress | None = None,
+    make_room: MakeRoom | None = None,
 ) -> LoadedModel:
     """Load a bundled model, a local folder in Hugging Face format, or a hub id.
 
@@ -100,6 +103,7 @@ def load_model(
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``.
         revision: branch, tag or commit; for hub ids only.
         on_progress: told in this thread how far it is; what it raises stops the loading and comes out of this call.
+        make_room: called where there is too little memory, with what tells whether there is enough now.
 
     Raises:
         ModelError: it cannot be found, loaded or trusted; the subclass says which.
@@ -111,12 +115,18 @@ def load_model(
         raise InputError(
             f"{quote(ref)} is a local folder, which has no revision {quote(revision)}; leave the revision out."
         )
-    tell = Teller(on_progress)
+    tell, name = Teller(on_progress), str(place.hub) if place.folder is None else place.folder.name
+
+    def check(folder: Path, stored: int = 0) -> None:
+        # transformers takes the memory that config.json asks for, even where the files hold less.
+        n_bytes = max(stored, parameter_bytes(skeleton(folder, chosen_dtype)))
+        check_room(name, n_bytes, chosen_dtype, chosen_device, make_room)
+
     with _quiet():
-        path = place.folder or fetch(str(place.hub), revision, tell)
-    with _READING, _quiet(), _memory_told(path.name):
+        path = place.folder or fetch(name, revision, tell, check)
+    with _READING, _quiet(), _memory_told(name):
         folder = inspect_folder(path)
-        check_room(folder, chosen_dtype, chosen_device)
+        check(path, weight_bytes(folder, chosen_dtype))
         parts = place_on_gpus(folder, chosen_dtype) if chosen_device.type == "cuda" else None
         hf = _load_weights(folder, chosen_dtype, parts, tell)
         tokenizer = _load_tokenizer(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,7 +13,10 @@ from safetensors import safe_open
 from ..errors import ModelError, quote
 from .folder import ModelFolder
 
-__all__ = ["check_room", "fits", "free_bytes", "free_on_gpus", "size_text", "stored_dtypes", "weight_bytes"]
+__all__ = ["MakeRoom", "check_room", "fits", "free_bytes", "free_on_gpus", "size_text", "stored_dtypes", "weight_bytes"]
+
+MakeRoom = Callable[[Callable[[], bool]], None]
+"""Frees memory as long as its argument says that there is not enough."""
 
 _MARGIN = 1.05
 """What loading and a short prompt take beside the weights."""
@@ -59,16 +63,34 @@ def fits(n_bytes: int, free: int) -> bool:
     return int(n_bytes * _MARGIN) <= free
 
 
-def check_room(folder: ModelFolder, dtype: torch.dtype, device: torch.device) -> None:
-    """Raises ModelError, with both figures and what to choose instead, where the weights do not fit on the device."""
-    weights, free = weight_bytes(folder, dtype), free_bytes(device)
-    if free is None or fits(weights, free):
+def check_room(
+    name: str, n_bytes: int, dtype: torch.dtype, device: torch.device, make_room: MakeRoom | None = None
+) -> None:
+    """Whether so many bytes of weights fit on the device.
+
+    Args:
+        name: of the model, for the message.
+        n_bytes: in ``dtype``.
+        dtype: of the weights.
+        device: where they are to be.
+        make_room: called where they do not fit, before they are refused.
+
+    Raises:
+        ModelError: they do not, with both figures and what to choose instead.
+    """
+
+    def is_enough() -> bool:
+        return (free := free_bytes(device)) is None or fits(n_bytes, free)
+
+    if make_room is not None and not is_enough():
+        make_room(is_enough)
+    if is_enough():
         return
-    needed = int(weights * _MARGIN)
+    needed, free = int(n_bytes * _MARGIN), free_bytes(device) or 0
     smaller = "" if dtype.itemsize <= 2 else f" --dtype bfloat16 ({size_text(needed * 2 // dtype.itemsize)}),"
     raise ModelError(
-        f"{quote(folder.path.name)} needs {size_text(needed)} in {str(dtype).removeprefix('torch.')} but "
-        f"{size_text(free)} are free on the device {device.type}; choose{smaller} a smaller model, or free some memory."
+        f"{quote(name)} needs {size_text(needed)} in {str(dtype).removeprefix('torch.')} but {size_text(free)} are "
+        f"free on the device {device.type}; choose{smaller} a smaller model, or free some memory."
     )
 
 

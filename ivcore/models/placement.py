@@ -12,13 +12,13 @@ from itertools import accumulate
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from ..errors import ModelError, quote
 from .block import part_of
 from .families import Family
 from .folder import ModelFolder
 from .memory import fits, free_on_gpus, size_text, weight_bytes
+from .skeleton import parameter_bytes, skeleton
 
 __all__ = ["place_on_gpus", "spread"]
 
@@ -28,14 +28,12 @@ def place_on_gpus(folder: ModelFolder, dtype: torch.dtype) -> dict[str, int] | N
 
     Raises:
         ModelError: the blocks cannot be divided so that each GPU has room for its own.
+        DamagedModelError: config.json describes no model.
     """
     free = free_on_gpus()
     if len(free) < 2 or fits(weight_bytes(folder, dtype), free[0]):
         return None
-    config = AutoConfig.from_pretrained(folder.path, trust_remote_code=False, local_files_only=True)
-    with torch.device("meta"):  # its shapes alone
-        skeleton = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
-    return spread(skeleton, folder.family, free, folder.path.name)
+    return spread(skeleton(folder.path, dtype), folder.family, free, folder.path.name)
 
 
 def spread(model: nn.Module, family: Family, free: Sequence[int], name: str) -> dict[str, int]:
@@ -45,7 +43,7 @@ def spread(model: nn.Module, family: Family, free: Sequence[int], name: str) -> 
     embedding where they share their weights.
     """
     parts = _parts(model, family)
-    sizes = [sum(_bytes(model, names)) for names in parts]
+    sizes = [parameter_bytes(*(part_of(model, name) for name in names)) for names in parts]
     ends = list(accumulate(sizes))
     limits = [limit * ends[-1] / sum(free) for limit in accumulate(free)]
     # A part goes where its middle falls when all parts and all GPUs are laid out along one line.
@@ -68,9 +66,3 @@ def _parts(model: nn.Module, family: Family) -> list[tuple[str, ...]]:
     last = (family.final_norm, None if shared else family.unembedding)
     blocks = [(f"{family.blocks}.{layer}",) for layer in range(n_layers)]
     return [tuple(filter(None, first)), *blocks, tuple(filter(None, last))]
-
-
-def _bytes(model: nn.Module, names: Sequence[str]) -> list[int]:
-    """Bytes of each parameter below these modules, shared ones once."""
-    found = {id(weight): weight for name in names for weight in part_of(model, name).parameters()}
-    return [weight.numel() * weight.element_size() for weight in found.values()]

@@ -38,6 +38,8 @@ class ModelEntry:
     """Its folder, if it is bundled."""
     hub: str | None
     """Its hub id, if it is not."""
+    n_parameters: int | None = None
+    """Numbers among its weights, where they are not bundled: told before it is fetched."""
 
     @property
     def bundled(self) -> bool:
@@ -64,6 +66,7 @@ def list_models() -> tuple[ModelEntry, ...]:
             group=row["group"],
             path=REPOSITORY / row["path"] if "path" in row else None,
             hub=row.get("hub"),
+            n_parameters=row.get("parameters"),
         )
         for row in _table()["model"]
     )

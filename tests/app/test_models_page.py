@@ -130,6 +130,7 @@ def test_the_first_visit_lists_all_models_and_loads_none(open_page: Open) -> Non
     assert list(page.dataframe[0].value["model"]) == names
     assert row(page, "ivy-sft")["where"] == "bundled" and row(page, "ivy-sft")["loaded"] == "no"
     assert row(page, "OLMo-2-1124-13B")["where"] == "to be fetched"
+    assert row(page, "OLMo-2-0425-1B")["in memory"].startswith("5.5 GiB"), "told before it is fetched"
     assert calls.alive().present() == ()
     assert "Free memory now" in words(page) and "Add a model" in [one.value for one in page.subheader]
     assert "GPT-NeoX, `GPTNeoXForCausalLM`" in words(page)

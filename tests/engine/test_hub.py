@@ -199,6 +199,21 @@ def test_a_model_larger_than_the_free_disk_is_refused_before_it_is_fetched(
     assert load_model(HUB_ID, device="cpu").revision == COMMIT
 
 
+def test_a_model_larger_than_the_free_memory_is_refused_before_it_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, snapshot: Path
+) -> None:
+    fake, free = use(monkeypatch, FakeHub(snapshot)), [1000]
+    monkeypatch.setattr("ivcore.models.memory.free_bytes", lambda _device: free[0])
+    with pytest.raises(
+        ModelError, match=r"^'some-org/some-model' needs .* in float32 but 0 MiB are free on the device"
+    ):
+        load_model(HUB_ID, device="cpu")
+    assert [name for name, _ in fake.asked] == ["config.json"]
+    asked = []
+    loaded = load_model(HUB_ID, device="cpu", make_room=lambda is_enough: asked.append(free.insert(0, 2**30)))
+    assert loaded.revision == COMMIT and len(asked) == 1
+
+
 class Enough(Exception):
     """What a caller raises that wishes to stop."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -289,11 +290,22 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing tensor": (lambda f: rewrite(f, lambda w: w.pop(K_NORM)), f"lack '{K_NORM}'"),
     "tensor left over": (lambda f: rewrite(f, lambda w: w.update(extra=torch.zeros(2))), "have left over 'extra'"),
     "other shape": (lambda f: rewrite(f, lambda w: w.update({K_NORM: torch.zeros(5)})), "have in another shape"),
+    "endless layers": (
+        lambda f: edit(f / "config.json", num_hidden_layers=10**9),
+        "'1000000000' for num_hidden_layers",
+    ),
+    "wide heads": (lambda f: edit(f / "config.json", head_dim=10**9), "'1000000000' for head_dim"),
+    "a setting inside": (
+        lambda f: edit(f / "config.json", rope_parameters={"a": {"partial_rotary_factor": float("nan")}}),
+        "'nan' for partial_rotary_factor",
+    ),
+    "a long file": (lambda f: os.truncate(f / "config.json", 2**30), "config.json of 'tiny' is too long"),
     "more layers": (lambda f: edit(f / "config.json", num_hidden_layers=6, layer_types=None), "lack"),
     "fewer layers": (lambda f: edit(f / "config.json", num_hidden_layers=4, layer_types=None), "have left over"),
     "other width": (lambda f: edit(f / "config.json", hidden_size=32), "have in another shape"),
     "heads do not divide": (lambda f: edit(f / "config.json", num_attention_heads=5), "have in another shape"),
-    "nonsense size": (lambda f: edit(f / "config.json", hidden_size="wide"), "cannot be loaded"),
+    "nonsense size": (lambda f: edit(f / "config.json", hidden_size="wide"), "has 'wide' for hidden_size"),
+    "nonsense vocabulary": (lambda f: edit(f / "config.json", vocab_size="wide"), "describes no model (Validation"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
     "tokenizer cut short": (lambda f: (f / "tokenizer.json").write_text("{"), "not readable JSON"),
     "tokenizer of nothing": (lambda f: (f / "tokenizer.json").write_text("{}"), "cannot be read"),

@@ -106,5 +106,6 @@ def _state_words(row: Row, which: str, is_loaded: bool) -> str:
     if is_loaded:
         return f"In memory ({which}), {size_words(row.memory)}."
     if row.where == TO_FETCH:
-        return "Its files, often several gigabytes, are fetched once from Hugging Face and kept."
+        taken = f" Its weights would take {size_words(row.memory)} of memory ({which})." if row.memory else ""
+        return f"Its files, often several gigabytes, are fetched once from Hugging Face and kept.{taken}"
     return f"Not in memory ({which}); its weights would take {size_words(row.memory)}."

@@ -137,7 +137,8 @@ def _row(ref: str, entry: ModelEntry | None, inputs: ModelsInputs) -> Row:
 
     group, stage = (entry.group, entry.stage) if entry else (OTHER, "")
     loaded = tuple(f"{which.device}, {which.dtype}" for which in alive().present() if which.ref == ref)
-    disk = memory = revision = None
+    disk = revision = None
+    memory = entry.n_parameters * _itemsize(inputs.dtype) if entry and entry.n_parameters else None
     try:
         place = find_place(ref)
         folder = _folder(place)
@@ -168,6 +169,12 @@ def _sizes(folder: Path, stamp: tuple[tuple[str, int, int], ...], dtype: str) ->
 
     inspected = inspect_folder(folder)
     return _Sizes(inspected.n_bytes, weight_bytes(inspected, DTYPES[dtype]))
+
+
+def _itemsize(dtype: str) -> int:
+    from ivcore.models import DTYPES
+
+    return DTYPES[dtype].itemsize
 
 
 def _choose(row: Row) -> None:
