@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from .activations import attention_patterns, patched_logits, residuals
+from .errors import DamagedModelError, quote
 from .models import LoadedModel, causal_mask
 from .patching import final_residuals
 from .paths import linearise
@@ -96,7 +97,11 @@ class _Probe:
 
 
 def check_model(model: LoadedModel) -> CheckReport:
-    """Run every item on fixed random prompts; takes the model's lock.  A failed item is reported, not raised."""
+    """Run every item on fixed random prompts; takes the model's lock.  A failed item is reported, not raised.
+
+    Raises:
+        DamagedModelError: transformers itself cannot run the model.
+    """
     tolerance = _TOLERANCES[model.dtype]
     windows = _windows_of(model)
     steps: tuple[Callable[[LoadedModel, _Probe, _Tolerance], CheckItem], ...] = (
@@ -124,9 +129,23 @@ def _make_probe(model: LoadedModel) -> _Probe:
     n_known = min(model.vocab_size, len(model.tokenizer))
     drawn = torch.randint(0, n_known, (4, n_tokens), generator=generator)
     drawn[1:3, :3] = drawn[0, :3]
-    vectors = residuals(model, drawn[3].tolist())[:, -1]
     ids = drawn[:3].to(model.device)
-    return _Probe(ids, vectors, max(float(_plain(model, ids[:1]).double().std()), 1e-12))
+    scale = float(_first_pass(model, ids[:1]).double().std())
+    vectors = residuals(model, drawn[3].tolist())[:, -1]
+    return _Probe(ids, vectors, max(scale, 1e-12))
+
+
+def _first_pass(model: LoadedModel, ids: Tensor) -> Tensor:
+    """Logits of plain transformers, which may find only now that settings of a configuration contradict each other."""
+    try:
+        return _plain(model, ids)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as err:
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
+        raise DamagedModelError(
+            f"transformers cannot run {quote(model.ref)} ({reason}); its config.json is not that of its weights."
+        ) from err
 
 
 def _weights(model: LoadedModel, _probe: _Probe, _tolerance: _Tolerance) -> CheckItem:

@@ -29,7 +29,7 @@ from ..errors import DamagedModelError, InputError, ModelError, quote
 from .families import find_family
 from .folder import ModelFolder, fingerprint, inspect_folder
 from .hub import fetch
-from .memory import MakeRoom, check_room, stored_dtypes, weight_bytes
+from .memory import MakeRoom, check_room, size_text, stored_dtypes, weight_bytes
 from .network import Network
 from .placement import place_on_gpus
 from .progress import OnProgress, Teller
@@ -46,6 +46,8 @@ DTYPES: dict[str, torch.dtype] = {
 }
 DEVICES = ("auto", "cpu", "cuda")
 
+_MOST_ASKED = 2
+"""Times the weights that the files hold; where config.json asks for a little more, what is lacking is told by name."""
 _READING = threading.Lock()
 """Held while weights are read: the room in memory is shared, and the settings of transformers are of the process."""
 
@@ -117,10 +119,15 @@ def load_model(
         )
     tell, name = Teller(on_progress), str(place.hub) if place.folder is None else place.folder.name
 
-    def check(folder: Path, stored: int = 0) -> None:
+    def check(folder: Path, stored: int | None = None) -> None:
         # transformers takes the memory that config.json asks for, even where the files hold less.
-        n_bytes = max(stored, parameter_bytes(skeleton(folder, chosen_dtype)))
-        check_room(name, n_bytes, chosen_dtype, chosen_device, make_room)
+        asked = parameter_bytes(skeleton(folder, chosen_dtype))
+        if stored is not None and asked > _MOST_ASKED * stored:
+            raise DamagedModelError(
+                f"config.json of {quote(name)} describes {size_text(asked)} of weights but the files hold "
+                f"{size_text(stored)}; they belong to different models, so get both of one checkpoint."
+            )
+        check_room(name, max(asked, stored or 0), chosen_dtype, chosen_device, make_room)
 
     with _quiet():
         path = place.folder or fetch(name, revision, tell, check)
@@ -157,9 +164,16 @@ def _assemble(
 ) -> LoadedModel:
     family = find_family(type(hf).__name__)
     hf.eval().requires_grad_(False)
-    network = Network(hf, family)
-    weight: torch.Tensor = next(hf.parameters())
     limit = getattr(hf.config, "max_position_embeddings", None)
+    try:
+        network = Network(hf, family)
+        if limit is not None and limit < 1:
+            raise ValueError(f"a longest prompt of {limit} tokens")
+    except (TypeError, ValueError, ArithmeticError) as err:
+        raise DamagedModelError(
+            f"config.json of {quote(ref)} has settings that no model can have ({_reason(err)}); get the file again."
+        ) from err
+    weight: torch.Tensor = next(hf.parameters())
     return LoadedModel(
         ref=ref,
         revision=revision,

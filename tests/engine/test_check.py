@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from ivcore.check import CheckReport, check_model
+from ivcore.errors import DamagedModelError
 from ivcore.models import LoadedModel, Network, causal_mask, from_pretrained_parts
 from ivcore.patching import shared_prefix
-from tests.conftest import MAKERS, make_gemma2, make_llama, make_olmo2, make_tokenizer
+from tests.conftest import MAKERS, make_gemma2, make_gpt2, make_llama, make_olmo2, make_tokenizer
 
 
 def fresh(make: Callable[[], Any] = make_olmo2, dtype: torch.dtype = torch.float64) -> LoadedModel:
@@ -187,3 +188,9 @@ def test_a_window_longer_than_the_context_is_compared_within_it() -> None:
 def test_a_short_context_is_no_obstacle() -> None:
     model = fresh(lambda: make_olmo2(max_position_embeddings=8))
     assert check_model(model).passed
+
+
+def test_a_model_that_transformers_cannot_run_says_so() -> None:
+    model = fresh(lambda: make_gpt2(embd_pdrop=float("nan")))
+    with pytest.raises(DamagedModelError, match=r"^transformers cannot run 'fresh' \(dropout probability .*\); its"):
+        check_model(model)

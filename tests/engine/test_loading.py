@@ -9,8 +9,9 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ivcore.errors import DamagedModelError, InputError, ModelNotFoundError, UnknownFamilyError
+from ivcore.check import check_model
+from ivcore.errors import DamagedModelError, InputError, ModelError, ModelNotFoundError, UnknownFamilyError
 from ivcore.models import LoadedModel, LoadProgress, from_pretrained_parts, list_models, load_model
 from ivcore.models.registry import REPOSITORY
-from tests.conftest import make_llama, make_olmo2, make_tokenizer, save_folder
+from tests.conftest import make_gpt2, make_llama, make_olmo2, make_tokenizer, save_folder
 
+PATIENCE = 20.0
 _STATUS = Path("/proc/self/status")
 needs_linux = pytest.mark.skipif(
     not _STATUS.is_file() or "RssAnon" not in _STATUS.read_text(), reason="only Linux tells what memory a process holds"
@@ -305,6 +308,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "other width": (lambda f: edit(f / "config.json", hidden_size=32), "have in another shape"),
     "heads do not divide": (lambda f: edit(f / "config.json", num_attention_heads=5), "have in another shape"),
     "nonsense size": (lambda f: edit(f / "config.json", hidden_size="wide"), "has 'wide' for hidden_size"),
+    "no positions": (lambda f: edit(f / "config.json", max_position_embeddings=-1), "a longest prompt of -1 tokens"),
     "nonsense vocabulary": (lambda f: edit(f / "config.json", vocab_size="wide"), "describes no model (Validation"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
     "tokenizer cut short": (lambda f: (f / "tokenizer.json").write_text("{"), "not readable JSON"),
@@ -364,6 +368,40 @@ def test_a_tokenizer_larger_than_the_embedding(folder: Path) -> None:
     assert "embedding only 420 rows" in refused(str(folder))
     with pytest.raises(DamagedModelError, match="420 rows"):
         from_pretrained_parts(make_olmo2(), bigger, "x")
+
+
+def test_settings_that_no_model_can_have(tmp_path: Path) -> None:
+    """transformers loads it, and would fail at the first prompt."""
+    folder = save_folder(make_gpt2(), tmp_path / "odd")
+    edit(folder / "config.json", n_head=-1)
+    assert "settings that no model can have" in refused(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("value", [10**10, 10**6, -1, float("nan"), "x"])
+@pytest.mark.parametrize("make", [make_olmo2, make_gpt2])
+def test_no_setting_does_harm(make: Callable[[], Any], value: Any, tmp_path: Path) -> None:
+    """Each in turn: the model is loaded and checked, or refused in one line; nothing else happens, nor takes long."""
+    folder = save_folder(make(), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    for path in settings(config):
+        changed = json.loads(json.dumps(config))
+        *above, last = path
+        reduce(dict.__getitem__, above, changed)[last] = value
+        (folder / "config.json").write_text(json.dumps(changed))
+        start = time.monotonic()
+        try:
+            check_model(load_model(str(folder), device="cpu"))
+        except ModelError as err:
+            assert "\n" not in str(err) and len(str(err)) < 400, path
+        assert time.monotonic() - start < PATIENCE, path
+
+
+def settings(config: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Where each setting stands, those inside others too."""
+    for name, value in config.items():
+        yield (name,)
+        if isinstance(value, dict):
+            yield from ((name, *inner) for inner in settings(value))
 
 
 _LIMITED = """

@@ -55,10 +55,14 @@ def test_what_config_asks_for_counts_too(saved: Path, tmp_path: Path, monkeypatc
     folder = tmp_path / "greedy"
     shutil.copytree(saved, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 2**32}))
+    held = memory.weight_bytes(inspect_folder(folder), torch.float32)
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: int(1.2 * held))
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *_a, **_k: pytest.fail("read"))
-    with pytest.raises(ModelError, match=r"'greedy' needs \d{4,}\.\d GiB in float32 but"):
-        load_model(str(folder), device="cpu")
+    for wider, refused in ((2, "'greedy' needs .* in float32 but"), (2**32, "but the files hold .* different models")):
+        changed = config | {"intermediate_size": wider * config["intermediate_size"]}
+        (folder / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(ModelError, match=refused):
+            load_model(str(folder), device="cpu")
 
 
 def test_memory_is_asked_for_before_a_model_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
