@@ -53,6 +53,13 @@ def fill(page: Page, label: str, text: str) -> None:
     field.press("Enter")
 
 
+def typed(page: Page, label: str) -> str:
+    """What stands in a field, which the browser draws empty at first."""
+    field = page.get_by_label(label, exact=True)
+    expect(field).not_to_have_value("")
+    return field.input_value()
+
+
 def test_the_first_page_answers_on_the_bundled_model(visit: Visit) -> None:
     page = ready(visit.address(visit.server))
     expect(page.get_by_text("self-check passed")).to_be_visible()
@@ -127,7 +134,7 @@ def test_a_permalink_gives_the_same_numbers_to_another_visitor(visit: Visit) -> 
     for address in (link(page), page.url):
         other = ready(visit.address(address))
         assert numbers(other) == expected
-        assert other.get_by_label("Instruction", exact=True).input_value() == "Say «nein» & stop? 50% #1"
+        expect(other.get_by_label("Instruction", exact=True)).to_have_value("Say «nein» & stop? 50% #1")
 
 
 def test_moving_the_source_and_then_changing_the_text_starts_afresh(visit: Visit) -> None:
@@ -175,7 +182,7 @@ def test_the_example_chooser_fills_the_form(visit: Visit) -> None:
     page.get_by_role("option").filter(has_text="comparative").first.click()
     expect(page.get_by_label("Instruction", exact=True)).to_have_value(re.compile("comparative"))
     settled(page)
-    before = page.get_by_label("Query", exact=True).input_value()
+    before = typed(page, "Query")
     page.get_by_role("button", name="Another query").click()
     expect(page.get_by_label("Query", exact=True)).not_to_have_value(before)
 
@@ -202,7 +209,7 @@ def test_markdown_in_an_error_is_shown_literally(visit: Visit) -> None:
 
 def test_an_error_keeps_what_was_typed_and_goes_away(visit: Visit) -> None:
     page = ready(visit(layers=[0, 3], answer="small"))
-    before, query = numbers(page), page.get_by_label("Query", exact=True).input_value()
+    before, query = numbers(page), typed(page, "Query")
     fill(page, "Query", "  ")
     expect(page.get_by_role("alert")).to_contain_text("query")
     expect(page.get_by_label("Expected answer", exact=True)).to_have_value("small")
