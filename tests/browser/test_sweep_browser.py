@@ -128,7 +128,10 @@ def test_stages_lead_to_a_sweep_with_their_inputs(visit: Visit) -> None:
     page = visit.address(f"{visit.server}stages?tasks=noun_plural&tasks=verb_past")
     expect(page.get_by_text("panels computed")).to_be_visible()
     settled(page)
-    page.get_by_role("link", name="Open in Task sweep").last.click()
+    last = page.get_by_role("link", name="Open in Task sweep").last
+    for part in ("task=verb_past", "stage=DPO"):
+        expect(last).to_have_attribute("href", re.compile(part))
+    last.click()
     expect(page.get_by_role("heading", name="Sweep a task")).to_be_visible()
     settled(page)
     expect(page.get_by_text("verb", exact=False).first).to_be_visible()
