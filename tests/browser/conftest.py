@@ -40,6 +40,15 @@ FLAGS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser test that fails is run once more, and the summary says so: a click can hit a page that is being drawn
+    anew. What is broken fails twice.
+    """
+    for item in items:
+        if item.get_closest_marker("browser") is not None:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @dataclass
 class Watch:
     """What went wrong in a test's pages."""
